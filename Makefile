@@ -1,0 +1,80 @@
+# Every target sets up what it needs; caches live outside the checkout, in $METHODSECRET_CACHE
+# (default: ~/.cache/methodsecret-operator), so that a clone stays clean.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
+ifeq ($(PYTHON),)
+$(error Python 3.11 or newer is needed: install it, or name one: make PYTHON=/path/to/python3.12)
+endif
+ifneq ($(METHODSECRET_CACHE),)
+CACHE := $(METHODSECRET_CACHE)
+else
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/methodsecret-operator
+endif
+VENV := $(shell "$(PYTHON)" -B dev/venv.py --path)
+RUN  := $(VENV)/bin/python
+
+export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/emulator:$(CURDIR)
+export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
+export RUFF_CACHE_DIR := $(CACHE)/ruff
+export MYPY_CACHE_DIR := $(CACHE)/mypy
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
+export PATH := $(VENV)/bin:$(PATH)
+PYTEST := $(RUN) -m pytest -p no:cacheprovider
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(VENV)/complete ## the Python environment, outside the checkout
+
+$(VENV)/complete:
+	@"$(PYTHON)" -B dev/venv.py > /dev/null
+
+.PHONY: controlplane
+controlplane: venv ## etcd, kube-apiserver, kube-controller-manager, kubectl: found, downloaded or built
+	@$(RUN) -m dev.controlplane ensure
+
+.PHONY: demo
+demo: venv controlplane ## the operator at work on a real kube-apiserver (KEEP=1 leaves it up)
+	@$(RUN) -m dev.demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: venv controlplane ## every test, on a real kube-apiserver and the emulator, with coverage
+	@COVERAGE_FILE="$$(mktemp -d)/coverage"; export COVERAGE_FILE; \
+	trap 'rm -rf "$$(dirname "$$COVERAGE_FILE")"' EXIT; \
+	$(PYTEST) --cov --cov-report=term $(ARGS)
+
+.PHONY: unit
+unit: venv ## the tests that need no control plane
+	@$(PYTEST) -m "not cluster" tests/unit $(ARGS)
+
+.PHONY: contract
+contract: venv ## the emulator's contract, held against the real API: METHOD_API_KEY=… METHOD_ENVIRONMENT=sandbox|dev
+	@$(PYTEST) -m live tests/contract $(ARGS)
+
+.PHONY: lint
+lint: venv ## ruff, formatting, types, import floors
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@lint-imports --cache-dir "$(CACHE)/import-linter"
+
+.PHONY: format
+format: venv ## format the code and mend what ruff can mend
+	@ruff format .
+	@ruff check --fix .
+
+.PHONY: wheel-test
+wheel-test: venv ## build the wheel, install it in an empty environment, run the unit tests against it
+	@$(RUN) -B dev/wheel_test.py
+
+.PHONY: lock
+lock: ## refresh constraints*.txt from pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml -o constraints.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --group dev -c constraints.txt -o constraints-dev.txt
