@@ -54,14 +54,28 @@ def make(target: pathlib.Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", target], check=True)
         with tempfile.TemporaryFile("w+") as log:
             done = subprocess.run(
-                [target / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                 "--no-deps", "--require-hashes", "--requirement", LOCK_FILE],
-                stdout=log, stderr=subprocess.STDOUT, check=False,
+                [
+                    target / "bin" / "python",
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-deps",
+                    "--require-hashes",
+                    "--requirement",
+                    LOCK_FILE,
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=False,
             )
             if done.returncode:
                 log.seek(0)
                 sys.stderr.write(log.read()[-4000:])
-                sys.exit(f"Python packages: pip failed; nothing is left half-made, so run it again ({target})")
+                sys.exit(
+                    f"Python packages: pip failed; nothing is left half-made, so run it again ({target})"
+                )
         (target / "complete").touch()
         say(f"Python packages: ready after {time.monotonic() - started:.0f} s")
 
@@ -79,7 +93,7 @@ def main() -> None:
     target = venv_dir()
     if "--path" not in sys.argv and not (target / "complete").exists():
         make(target)
-    print(target)  # noqa: T201 - the answer
+    print(target)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The few calls to the kube-apiserver. Knows nothing of Method and decides nothing."""

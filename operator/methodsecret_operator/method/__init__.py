@@ -1,0 +1,1 @@
+"""The Method API: client, budget, wire format. Knows nothing of Kubernetes."""

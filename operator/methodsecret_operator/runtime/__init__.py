@@ -1,0 +1,1 @@
+"""What runs: queue, reconciler, handlers, telemetry. It ties the floors below together."""
