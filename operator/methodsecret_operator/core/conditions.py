@@ -1,0 +1,188 @@
+"""The words an object's state is told in: reasons, their sentences, and the conditions they make.
+
+The conditions follow kstatus: Ready always; Reconciling while the operator is still at work; Stalled
+while a person must act; RotationPending while a change waits to be asked for. A reason is the same word
+in conditions, Events and metrics. A sentence holds names, ids and error codes, nothing that came from
+outside and nothing that differs from one try to the next (each retry would be a write).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from methodsecret_operator.core.resource import Condition
+
+READY: Final = "Ready"
+RECONCILING: Final = "Reconciling"
+STALLED: Final = "Stalled"
+ROTATION_PENDING: Final = "RotationPending"
+
+
+class Reason(StrEnum):
+    """Why an object is in the state it is in."""
+
+    # Ready
+    SYNCED = "Synced"
+    ADOPTED = "Adopted"
+    # Reconciling: the operator goes on by itself
+    PENDING = "Pending"
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    SOURCE_KEY_NOT_FOUND = "SourceKeyNotFound"
+    CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
+    RATE_LIMITED = "RateLimited"
+    METHOD_UNAVAILABLE = "MethodUnavailable"
+    # Stalled: a person must act
+    INVALID_SOURCE = "InvalidSource"
+    INVALID_SPEC = "InvalidSpec"
+    METADATA_TOO_LARGE = "MetadataTooLarge"
+    REJECTED = "Rejected"
+    UNAUTHORIZED = "Unauthorized"
+    ADOPTION_FAILED = "AdoptionFailed"
+    ACCOUNT_CHANGED = "AccountChanged"
+    DIGEST_KEY_LOST = "DigestKeyLost"
+    REMOTE_DELETED = "RemoteDeleted"
+    PUBLISH_CONFLICT = "PublishConflict"
+    NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
+    SOURCE_NOT_ALLOWED = "SourceNotAllowed"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the id in status holds the wanted value (or the adopted one)."""
+        return self in _READY
+
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing more will happen until a person acts."""
+        return not self.ready and self not in _WAITING
+
+
+_READY: Final = frozenset({Reason.SYNCED, Reason.ADOPTED})
+_WAITING: Final = frozenset(
+    {
+        Reason.PENDING,
+        Reason.SOURCE_NOT_FOUND,
+        Reason.SOURCE_KEY_NOT_FOUND,
+        Reason.CREDENTIALS_NOT_FOUND,
+        Reason.RATE_LIMITED,
+        Reason.METHOD_UNAVAILABLE,
+    }
+)
+
+
+class Sentence(StrEnum):
+    """Every sentence that a condition can hold; fields in braces are filled with names, ids and numbers."""
+
+    SYNCED = "{id} at Method holds the value of Secret {secret}, key {key}."
+    ROTATION_PENDING = (
+        "Secret {secret}, key {key}, or spec.metadata has changed; {id} keeps the former value until a rotation"
+        " is requested with the annotation methodfi.com/rotation-requested-at."
+    )
+    NOT_YET_ACTIVE = (
+        "Method created {id}, but does not call it active yet; the operator looks again by itself."
+    )
+    CHANGED_MEANWHILE = "Method created {id}, and the value has changed since; the new one is on its way."
+    SETTLING = "A create is being settled with Method; the operator tries again by itself."
+    SOURCE_NOT_READABLE = "The operator may not read Secret {secret}: give its ServiceAccount the verb get on Secrets in this namespace."
+    SOURCE_NOT_FOUND = "Secret {secret} does not exist in this namespace: create it, or correct spec.valueFrom.secretKeyRef.name."
+    SOURCE_KEY_NOT_FOUND = (
+        "Secret {secret} has no key {key}: add it, or correct spec.valueFrom.secretKeyRef.key."
+    )
+    SOURCE_EMPTY = "Key {key} of Secret {secret} is empty: Method stores only values that are not."
+    SOURCE_NOT_TEXT = (
+        "Key {key} of Secret {secret} is not UTF-8 text: Method stores text only; encode it (base64, say)."
+    )
+    SOURCE_NOT_ALLOWED = (
+        "Secret {secret} does not carry the labels that the operator's setting SOURCE_SELECTOR asks for."
+    )
+    NO_DEFAULT_KEY = (
+        "The operator has no API key of its own: set API_KEY_FILE for it, or name a Secret in spec.account."
+    )
+    CREDENTIALS_NOT_FOUND = (
+        "Secret {account_secret} with the API key does not exist in this namespace: create it, or correct"
+        " spec.account.apiKeySecretRef.name."
+    )
+    CREDENTIALS_KEY_NOT_FOUND = (
+        "Secret {account_secret} has no usable API key under {account_key}: add it, or correct"
+        " spec.account.apiKeySecretRef.key."
+    )
+    CREDENTIALS_NOT_READABLE = (
+        "The operator may not read Secret {account_secret}: give its ServiceAccount the verb get on Secrets in"
+        " this namespace."
+    )
+    NAMESPACE_NOT_ALLOWED = (
+        "This namespace may not use the operator's own API key (its setting DEFAULT_ACCOUNT_NAMESPACES): name a"
+        " Secret in spec.account."
+    )
+    RESERVED_METADATA = (
+        "spec.metadata may not hold {field}: the operator keeps it for itself. Take another name."
+    )
+    NUMBER_NOT_EXACT = "spec.metadata holds a number that JSON cannot carry exactly: write it as a string."
+    METADATA_TOO_LARGE = (
+        "spec.metadata takes {user} bytes and the operator's marker {marker}; Method takes at most {limit} bytes"
+        " of both: shorten spec.metadata."
+    )
+    RATE_LIMITED = (
+        "Method takes no more requests with this API key for now; the operator tries again by itself."
+    )
+    METHOD_UNAVAILABLE = "Method gave no usable answer; the operator tries again by itself."
+    REJECTED = (
+        "Method refuses to store this (HTTP {status}): compare the value and spec.metadata with Method's"
+        " documentation of /secrets."
+    )
+    UNAUTHORIZED_DEFAULT = (
+        "Method refuses the operator's API key (HTTP {status}): check the key behind its setting API_KEY_FILE"
+        " and that it belongs to {environment}."
+    )
+    UNAUTHORIZED_ACCOUNT = (
+        "Method refuses the API key in Secret {account_secret}, key {account_key} (HTTP {status}): check it and"
+        " that it belongs to {environment}."
+    )
+    ACCOUNT_CHANGED = (
+        "{id} belongs to {former}, and this object now asks for {environment}: set it back, or request a rotation"
+        " with the annotation methodfi.com/rotation-requested-at."
+    )
+
+
+FORMER_STAYS: Final = " {id} stays in use with the former value."
+"""Added to the sentence of a state in which a former secret goes on working."""
+
+
+def conditions(
+    *,
+    reason: Reason,
+    message: str,
+    rotation_pending: str | None,
+    generation: int,
+    former: tuple[Condition, ...],
+    now: datetime,
+) -> tuple[Condition, ...]:
+    """Return an object's conditions; each keeps its lastTransitionTime while its status stays the same.
+
+    Only Ready is there at all times; the others are absent while they are not true, which is how kstatus
+    wants them. `rotation_pending` is that condition's message, None where no rotation waits.
+    """
+    wanted: list[tuple[str, bool, str, str]] = [(READY, reason.ready, reason.value, message)]
+    if not reason.ready:
+        wanted.append((STALLED if reason.stalled else RECONCILING, True, reason.value, message))
+    if rotation_pending is not None:
+        wanted.append((ROTATION_PENDING, True, "OnRequest", rotation_pending))
+
+    def since(kind: str, status: str) -> datetime:
+        for condition in former:
+            if condition.type == kind and condition.status == status:
+                return condition.last_transition_time
+        return now.replace(microsecond=0)
+
+    return tuple(
+        Condition(
+            type=kind,
+            status="True" if true else "False",
+            observed_generation=generation,
+            last_transition_time=since(kind, "True" if true else "False"),
+            reason=word,
+            message=sentence,
+        )
+        for kind, true, word, sentence in wanted
+    )

@@ -1,0 +1,23 @@
+"""A secret at Method as its API shows it: everything but the value, which it never shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import JsonValue
+
+ACTIVE: Final = "active"
+DELETED: Final = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSecret:
+    """One secret: `status` is `active`, `deleted`, or a word that the API has added since."""
+
+    id: str
+    status: str
+    created_at: str | None = None
+    updated_at: str | None = None
+    metadata: Mapping[str, JsonValue] | None = None

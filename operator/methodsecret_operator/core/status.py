@@ -1,0 +1,112 @@
+"""The whole status of an object, made from a finding; and the patch that brings it there.
+
+`summarize` is the only place that composes a status, so that no step can leave half of one behind.
+Pure: the time comes in, nothing is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from methodsecret_operator.core.conditions import READY, conditions
+from methodsecret_operator.core.decision import Finding
+from methodsecret_operator.core.resource import MethodSecret, Status, Superseded
+
+SUPERSEDED_LIMIT: Final = 100
+"""How many former secrets a status names at most: the CRD's maxItems. The oldest go first."""
+
+
+def summarize(obj: MethodSecret, finding: Finding, *, now: datetime) -> Status:
+    """Return the status that a finding gives an object.
+
+    Where the object's id has moved since the decision was made (another writer, or an older copy of the
+    status put back), the id that Method gave us joins `superseded` and everything else is left as it is
+    found: the key is to be looked at again (see `overtaken`).
+    """
+    former = obj.status
+    if finding.secret is not None and overtaken(obj, finding):
+        ours = Superseded(
+            id=finding.secret.id,
+            revision=finding.source.revision if finding.source else None,
+            superseded_at=now.replace(microsecond=0),
+        )
+        return former.model_copy(update={"superseded": _with(former.superseded, ours)})
+
+    secret = finding.secret
+    changed: dict[str, object] = {
+        "observed_generation": finding.generation,
+        "pending": finding.pending,
+        "last_handled_reconcile_at": finding.reconcile_token,
+        "last_handled_rotation_at": finding.rotation_token,
+        "conditions": conditions(
+            reason=finding.reason,
+            message=finding.message,
+            rotation_pending=finding.rotation_pending,
+            generation=finding.generation,
+            former=former.conditions,
+            now=now,
+        ),
+    }
+    if secret is not None:
+        superseded = former.superseded
+        if former.id is not None and former.id != secret.id:
+            old = Superseded(
+                id=former.id,
+                revision=former.source.revision if former.source else None,
+                superseded_at=now.replace(microsecond=0),
+            )
+            superseded = _with(superseded, old)
+        changed |= {
+            "id": secret.id,
+            "status": secret.status,
+            "created_at": secret.created_at,
+            "updated_at": secret.updated_at,
+            "superseded": tuple(entry for entry in superseded if entry.id != secret.id),
+        }
+    if finding.source is not None:
+        changed["source"] = finding.source
+    if finding.environment is not None:
+        changed["environment"] = finding.environment
+    return former.model_copy(update=changed)
+
+
+def overtaken(obj: MethodSecret, finding: Finding) -> bool:
+    """Whether the status names another id by now than the one that the finding was based on."""
+    ours = finding.secret.id if finding.secret is not None else None
+    return obj.status.id not in (finding.base_id, ours)
+
+
+def _with(entries: tuple[Superseded, ...], new: Superseded) -> tuple[Superseded, ...]:
+    if any(entry.id == new.id for entry in entries):
+        return entries
+    return (*entries, new)[-SUPERSEDED_LIMIT:]
+
+
+def worth_writing(former: Status, new: Status) -> bool:
+    """Whether a status differs in more than the ordinal of a pending create.
+
+    The ordinal alone is not worth a write for each try: should the process die, a lower one is asked
+    again, its stored failure comes back, and the count goes on from there.
+    """
+    return new.model_copy(update={"pending": None}) != former.model_copy(update={"pending": None})
+
+
+def merge_patch(former: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON merge patch (RFC 7386) that turns `former` into `new`; {} where they are equal."""
+    patch: dict[str, Any] = {key: None for key in former if key not in new}
+    for key, value in new.items():
+        old = former.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            if inner := merge_patch(old, value):
+                patch[key] = inner
+        elif key not in former or old != value:
+            patch[key] = value
+    return patch
+
+
+def transition(former: Status, new: Status) -> bool:
+    """Whether the change is one that a person should hear of: another reason, or another id."""
+    before, after = former.condition(READY), new.condition(READY)
+    return (before.reason if before else None, former.id) != (after.reason if after else None, new.id)
