@@ -43,9 +43,17 @@ class SettingsError(OperatorError):
 class MethodError(OperatorError):
     """A call to the Method API failed.
 
-    `operation` is one of create, list, retrieve, delete, ping; `kind` a fixed word for the class of
-    failure (`timeout`, `connection`, `unreadable`, `http`); `status` the HTTP status where there was one;
-    `request_id` and `idem_status` are the answer's headers `Request-Id` and `idem-status`, for logs.
+    `operation` is one of create, list, retrieve, delete, ping; `kind` a fixed word for the class of failure:
+
+    - `timeout`, `connection`: no whole answer came
+    - `unreadable`: an answer that is not the API's (HTML, no id, too long), whatever its HTTP status
+    - `refused`: a 2xx whose body says `success: false`
+    - `http`: the HTTP status says it
+    - `invalid-id`, `invalid-key`: nothing was sent, because no such id or API key can exist
+
+    `status` is the HTTP status where there was one; `request_id` and `idem_status` are the answer's headers
+    `Request-Id` and `idem-status`, for logs; `sub_type` is the API's own word for the error where it is a
+    documented one (IDEMPOTENCY_UNAVAILABLE); `retry_after` is seconds to wait, where the answer names them.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class MethodError(OperatorError):
         request_id: str | None = None,
         idem_status: str | None = None,
         retry_after: float | None = None,
+        sub_type: str | None = None,
     ) -> None:
         self.operation = operation
         self.kind = kind
@@ -64,7 +73,10 @@ class MethodError(OperatorError):
         self.request_id = request_id
         self.idem_status = idem_status
         self.retry_after = retry_after
-        super().__init__(f"{operation}: {f'HTTP {status}' if status is not None else kind}")
+        self.sub_type = sub_type
+        words = [] if status is None else [f"HTTP {status}"]
+        words += [] if kind == "http" else [kind]
+        super().__init__(f"{operation}: {' '.join(words)}")
 
     @property
     def definite(self) -> bool:
@@ -74,7 +86,11 @@ class MethodError(OperatorError):
         outside the few that mean "not now". Everything else may have been done.
         """
         if self.idem_status in IDEMPOTENT_ANSWERS:
-            return self.status is not None and self.status >= 400  # noqa: PLR2004 - HTTP's own border
+            return self.kind == "refused" or (
+                self.status is not None and self.status >= 400  # noqa: PLR2004 - HTTP's own border
+            )
+        if self.kind == "unreadable":  # written by something between us and the API
+            return False
         return self.status is not None and 400 <= self.status < 500 and self.status not in _MAYBE_DONE  # noqa: PLR2004
 
 
@@ -101,9 +117,11 @@ class MethodRejected(MethodError):
 class KubeError(OperatorError):
     """A call to the kube-apiserver failed.
 
-    `verb` and `what` say what was asked (`patch`, `methodsecrets/status payments/acme`), `status` is the
-    HTTP status where there was one, `reason` the machine-readable `reason` of the API's Status object
-    (one of Kubernetes' own words, such as AlreadyExists), `retry_after` its Retry-After in seconds.
+    `verb` and `what` say what was asked (`patch`, `methodsecrets/status payments/acme`); `kind` is a fixed
+    word for the class of failure (`http`, `stream`: an error inside a watch, `timeout`, `connection`,
+    `unreadable`, `too-large`); `status` is the HTTP status where there was one, `reason` the machine-readable
+    `reason` of the API's Status object (one of Kubernetes' own words, such as AlreadyExists), `retry_after`
+    its Retry-After in seconds.
     """
 
     def __init__(
@@ -111,17 +129,23 @@ class KubeError(OperatorError):
         *,
         verb: str,
         what: str,
+        kind: str = "http",
         status: int | None = None,
         reason: str | None = None,
         retry_after: float | None = None,
     ) -> None:
         self.verb = verb
         self.what = what
+        self.kind = kind
         self.status = status
         self.reason = reason
         self.retry_after = retry_after
-        answer = f"HTTP {status}" if status is not None else "no answer"
-        super().__init__(f"{verb} {what}: {answer}{f' {reason}' if reason else ''}")
+        words = [f"HTTP {status}"] if status is not None else []
+        if kind != "http":
+            words.append(kind)
+        if reason:
+            words.append(reason)
+        super().__init__(f"{verb} {what}: {' '.join(words) or 'no answer'}")
 
 
 class KubeUnavailable(KubeError):

@@ -1,0 +1,112 @@
+"""One client per API and API key, one budget per API key: shared by all objects that use the account.
+
+Keys live in memory only, as the keys of two dicts. Nothing is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+from pydantic import SecretStr
+
+from methodsecret_operator import errors
+from methodsecret_operator.method import wire
+from methodsecret_operator.method.budget import Budget
+from methodsecret_operator.method.client import Deadlines, MethodClient
+
+if TYPE_CHECKING:
+    from methodsecret_operator.method.budget import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What one API key may send, by tier."""
+
+    writes: Budget
+    reads: Budget
+
+
+class Accounts:
+    """Makes clients on first use and closes them at the end.
+
+    The limits are the API's, in requests per 60 s and API key. Raises SettingsError where the trusted
+    certificates (SSL_CERT_FILE, SSL_CERT_DIR, else certifi's) cannot be read. `clock` is the running event
+    loop where it is not given.
+    """
+
+    def __init__(
+        self,
+        *,
+        writes_per_minute: int,
+        reads_per_minute: int,
+        deadlines: Deadlines | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._writes_per_minute = writes_per_minute
+        self._reads_per_minute = reads_per_minute
+        self._deadlines = deadlines or Deadlines()
+        self._clock = clock
+        self._verify = _trusted()
+        self._clients: dict[tuple[str, SecretStr], MethodClient] = {}
+        self._budgets: dict[SecretStr, Budgets] = {}
+
+    async def client(self, *, base_url: str, api_key: SecretStr) -> MethodClient:
+        """Return the client for an API key, without the white space that files and Secrets tend to end in.
+
+        Raises MethodUnauthorized (kind `invalid-key`) for what cannot be an API key.
+        """
+        key = SecretStr(api_key.get_secret_value().strip())
+        if not wire.is_api_key(key.get_secret_value()):
+            raise errors.MethodUnauthorized(operation="ping", kind="invalid-key")
+        place = (base_url.rstrip("/"), key)
+        client = self._clients.get(place)
+        if client is None:
+            budgets = self.budgets(key)
+            client = MethodClient(
+                base_url=base_url,
+                api_key=key,
+                writes=budgets.writes,
+                reads=budgets.reads,
+                verify=self._verify,
+                deadlines=self._deadlines,
+            )
+            self._clients[place] = client
+        return client
+
+    def budgets(self, api_key: SecretStr) -> Budgets:
+        """Return the budgets of an API key, the same for every API that it is used at."""
+        budgets = self._budgets.get(api_key)
+        if budgets is None:
+            clock = self._clock or asyncio.get_running_loop()
+            budgets = Budgets(
+                writes=Budget(limit=self._writes_per_minute, clock=clock),
+                reads=Budget(limit=self._reads_per_minute, clock=clock),
+            )
+            self._budgets[api_key] = budgets
+        return budgets
+
+    def all_budgets(self) -> tuple[Budgets, ...]:
+        """Return every account's budgets, for metrics; which key they belong to is not told."""
+        return tuple(self._budgets.values())
+
+    async def aclose(self) -> None:
+        """Close every client and forget every key."""
+        clients, self._clients = list(self._clients.values()), {}
+        budgets, self._budgets = list(self._budgets.values()), {}
+        for budget in budgets:
+            budget.writes.close()
+            budget.reads.close()
+        await asyncio.gather(*(client.aclose() for client in clients))
+
+
+def _trusted() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ssl.SSLError):
+        raise errors.SettingsError(
+            "the trusted certificates named by SSL_CERT_FILE or SSL_CERT_DIR cannot be read"
+        ) from None

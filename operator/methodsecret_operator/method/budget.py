@@ -1,0 +1,243 @@
+"""How much may be sent: one budget per API key and tier, exact over every rolling 60 seconds.
+
+`RollingWindow` is the arithmetic, pure, told the time; `Budget` lets tasks wait for it, first come, first
+served. Neither knows what is sent.
+
+What is guaranteed, with `limit` the API's number:
+
+1. Never more than `limit` in any 60 s, wherever between `acquire` and the end of the exchange the API
+   counts a request. Proof: a slot is taken from its admission until 60 s after its end. All requests that
+   the API counts within some 60 s have begun before the last of them is counted, and none of them has ended
+   more than 60 s before it; so at that moment all hold a slot, and there are at most `limit` slots.
+2. Never more than 95 % of `limit` are admitted in any 60 s. This leaves room for what guarantee 1 cannot
+   see (a request that arrives after we gave it up, a person with curl), and keeps slots that are
+   taken by slow answers from costing throughput.
+3. While there is work, at least 94 % of `limit` are admitted in every 60 s (a limit under 100 loses up to
+   one more request to rounding), as long as no more than 5 % of `limit` are in flight at a time.
+4. In the first 60 s, 5 % of `limit` may go at once, the rest evenly at 95 % of `limit` per 60 s: together
+   with an earlier process that sent evenly until it ended, this stays within `limit`. An earlier
+   process that sent its whole budget in one burst right before can still lead to a 429, and so `block`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+WINDOW: Final = 60.0
+"""Seconds over which the API counts."""
+
+MARGIN: Final = 0.05
+"""Seconds added: two machines' clocks drift apart by up to 500 ppm, 30 ms a minute."""
+
+MIN_BLOCK: Final = 60.0
+"""Seconds that the API refuses a key's tier once it has exceeded the limit."""
+
+_SHARE: Final = 0.95
+_SPAN: Final = WINDOW + MARGIN
+
+
+class Timer(Protocol):
+    """Something planned that can be called off (asyncio.TimerHandle)."""
+
+    def cancel(self) -> None:
+        """Call it off."""
+
+
+class Clock(Protocol):
+    """The part of asyncio's event loop that a budget uses: a monotonic clock and an alarm."""
+
+    def time(self) -> float:
+        """Return seconds that never run backwards."""
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Call back once `time()` has reached `when`."""
+
+
+class RollingWindow:
+    """Counts admissions and ends. Every method is told `now`, in seconds that never run backwards."""
+
+    def __init__(self, *, limit: int, now: float) -> None:
+        if limit < 1:
+            raise ValueError(f"a budget needs a limit of at least 1, not {limit}")
+        self.limit = limit
+        self.share = max(1, int(limit * _SHARE))
+        self._at_once = max(1, limit - self.share)
+        self._admitted: deque[float] = deque()
+        self._ended: deque[float] = deque()
+        self._open = 0
+        self._paced_from = now
+        self._blocked_until = now
+
+    def ready_at(self, now: float) -> float | None:
+        """Return when the next request may begin (`now` or earlier: at once); None: once another ends."""
+        self._forget(now)
+        ready = self._blocked_until
+        used = len(self._admitted)
+        if used >= self.share:
+            ready = max(ready, self._admitted[0] + _SPAN)
+        elif now < self._paced_from + _SPAN:
+            ready = max(ready, self._paced_from + (used + 1 - self._at_once) * _SPAN / self.share)
+        if self._open + len(self._ended) >= self.limit:
+            if not self._ended:
+                return None
+            ready = max(ready, self._ended[0] + _SPAN)
+        return ready
+
+    def admit(self, now: float) -> None:
+        """Count a request that begins now."""
+        self._admitted.append(now)
+        self._open += 1
+
+    def end(self, now: float) -> None:
+        """Count the end of a request: its answer is there, or it was given up."""
+        self._open -= 1
+        self._ended.append(now)
+
+    def give_back(self, admitted_at: float, now: float) -> None:
+        """Undo an admission of which nothing came."""
+        self._open -= 1
+        self._forget(now)
+        if self._admitted and self._admitted[0] <= admitted_at:
+            self._admitted.remove(admitted_at)
+
+    def block(self, now: float, seconds: float) -> None:
+        """Admit nothing for so many seconds, at least 60, then start evenly as after a start."""
+        self._blocked_until = max(self._blocked_until, now + max(seconds, MIN_BLOCK + MARGIN))
+        self._paced_from = self._blocked_until
+
+    def available(self, now: float) -> int:
+        """Return how many requests could begin right now."""
+        self._forget(now)
+        if now < self._blocked_until:
+            return 0
+        free = self.share
+        if now < self._paced_from + _SPAN:
+            free = min(free, self._at_once + int((now - self._paced_from) * self.share / _SPAN))
+        return max(0, min(free - len(self._admitted), self.limit - self._open - len(self._ended)))
+
+    def _forget(self, now: float) -> None:
+        for times in (self._admitted, self._ended):
+            while times and times[0] + _SPAN <= now:
+                times.popleft()
+
+
+class Slot:
+    """The right to send one request. Leaving its `with` gives it back unless it was used.
+
+    with await budget.acquire() as slot:
+        ...                                     # gather what to send
+        await client.create(..., slot=slot)
+    """
+
+    __slots__ = ("_admitted_at", "_budget", "_state")
+
+    def __init__(self, budget: Budget, admitted_at: float) -> None:
+        self._budget = budget
+        self._admitted_at = admitted_at
+        self._state = "free"
+
+    def use(self) -> None:
+        """Say that sending begins. Raises RuntimeError for a slot that was used or given back already."""
+        if self._state != "free":
+            raise RuntimeError("a slot of the budget is good for one request")
+        self._state = "used"
+
+    def release(self) -> None:
+        """End it: given back if nothing was sent, else taken for 60 s more. A second call does nothing."""
+        state, self._state = self._state, "over"
+        if state != "over":
+            self._budget._over(self._admitted_at, used=state == "used")  # noqa: SLF001 - the two are one
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class Budget:
+    """What one API key may send in one tier (reads or writes); tasks wait for their turn in order.
+
+    `limit` is the API's number of requests in 60 s; `clock` the running event loop, or a test's own.
+    Not for use from several threads.
+    """
+
+    def __init__(self, *, limit: int, clock: Clock) -> None:
+        self._clock = clock
+        self._window = RollingWindow(limit=limit, now=clock.time())
+        self._queue: deque[asyncio.Future[Slot]] = deque()
+        self._alarm: Timer | None = None
+
+    @property
+    def limit(self) -> int:
+        """The API's number of requests in 60 s."""
+        return self._window.limit
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for a slot."""
+        return sum(not turn.done() for turn in self._queue)
+
+    @property
+    def available(self) -> int:
+        """How many slots are free right now."""
+        return self._window.available(self._clock.time())
+
+    async def acquire(self) -> Slot:
+        """Wait for a slot. The caller ends it, used or not, with `release` or by `with`."""
+        turn: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        self._serve()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            # The turn may have come in the same moment as the cancellation.
+            if turn.done() and not turn.cancelled():
+                turn.result().release()
+            else:
+                self._serve()  # takes it out of the queue once it is at the head
+            raise
+
+    def block(self, seconds: float) -> None:
+        """Admit nothing for max(seconds, 60): the API has answered 429."""
+        self._window.block(self._clock.time(), seconds)
+        self._serve()
+
+    def close(self) -> None:
+        """Take back the alarm; whoever waits must have been cancelled before."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _over(self, admitted_at: float, *, used: bool) -> None:
+        now = self._clock.time()
+        if used:
+            self._window.end(now)
+        else:
+            self._window.give_back(admitted_at, now)
+        self._serve()
+
+    def _serve(self) -> None:
+        """Admit whose turn it is, and set the alarm for the next one."""
+        self.close()
+        while self._queue:
+            if self._queue[0].done():  # cancelled
+                self._queue.popleft()
+                continue
+            now = self._clock.time()
+            ready = self._window.ready_at(now)
+            if ready is None:
+                return
+            if ready > now:
+                self._alarm = self._clock.call_at(ready, self._serve)
+                return
+            self._window.admit(now)
+            self._queue.popleft().set_result(Slot(self, now))
