@@ -1,0 +1,191 @@
+"""The calls to the kube-apiserver, each one request: send, read within bounds, parse.
+
+Requests and answers are made and read by kube.wire. Nothing is cached, and nothing but a list's page
+is ever repeated here: when to try again is for the caller, who knows what the call was for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+from yarl import URL
+
+from methodsecret_operator.errors import KubeUnavailable
+from methodsecret_operator.kube import wire
+
+if TYPE_CHECKING:
+    from methodsecret_operator.kube.connection import Connection
+
+LIST_ATTEMPTS: Final = 10
+"""How often one page is asked for while the server answers 429."""
+
+_MAX_LIST_WAIT: Final = 30.0
+"""Seconds. A Retry-After longer than this is left to the caller."""
+
+
+class Listing:
+    """The objects of a list, page by page, one at a time: `async for item in listing`.
+
+    `resource_version` is that of the whole list, known once the first page was read: where a watch
+    would go on. Raises KubeError; KubeGone where the list went stale between two pages (list again).
+    """
+
+    def __init__(self, pages: AsyncIterator[wire.Page]) -> None:
+        self.resource_version = ""
+        self._pages = pages
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        async for page in self._pages:
+            self.resource_version = page.resource_version
+            for item in page.items:
+                yield item
+
+
+class KubeClient:
+    """The few calls that the operator makes. Every one raises KubeError, and nothing else, on failure."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        timeout: float = 30.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`timeout` is for one whole call, in seconds."""
+        self._connection = connection
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._sleep = sleep
+
+    async def get_methodsecret(self, namespace: str, name: str) -> dict[str, Any]:
+        """Read one MethodSecret as it is now."""
+        request = wire.get_methodsecret(namespace, name)
+        return wire.parse_object(request, await self.send(request))
+
+    def list_methodsecrets(self, namespace: str | None, *, page: int = 500) -> Listing:
+        """Read all MethodSecrets of a namespace, or of all of them (None), `page` at a time.
+
+        A 429 with Retry-After is waited out: a CRD just established answers so until its storage is up.
+        """
+        return Listing(self._pages(namespace, page))
+
+    async def patch_methodsecret_status(
+        self, namespace: str, name: str, patch: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Merge the patch into the status, if the object is still the one that the patch was made for.
+
+        `patch["metadata"]` must hold the resourceVersion and the uid; KubeConflict says that they are
+        no longer those. Returns the object as it is after the write.
+        """
+        request = wire.patch_methodsecret(namespace, name, patch, status=True)
+        return wire.parse_object(request, await self.send(request))
+
+    async def patch_methodsecret(self, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge the patch into the object itself (finalizers, say), under the same lock as the status."""
+        request = wire.patch_methodsecret(namespace, name, patch, status=False)
+        return wire.parse_object(request, await self.send(request))
+
+    async def get_secret(self, namespace: str, name: str) -> wire.SecretObject:
+        """Read one Secret, with its data."""
+        request = wire.get_secret(namespace, name)
+        return wire.parse_secret(request, await self.send(request))
+
+    async def create_secret(
+        self, namespace: str, name: str, data: Mapping[str, bytes], labels: Mapping[str, str]
+    ) -> wire.SecretObject:
+        """Create a Secret; KubeConflict (reason AlreadyExists) where the name is taken."""
+        request = wire.create_secret(namespace, name, data, labels)
+        return wire.parse_secret(request, await self.send(request))
+
+    async def namespace_uid(self, name: str) -> str:
+        """Return the uid of a Namespace; that of kube-system is taken for the cluster's own."""
+        request = wire.get_namespace(name)
+        return wire.parse_uid(request, await self.send(request))
+
+    async def methodsecrets_served(self) -> bool:
+        """Return whether the CRD is installed and established."""
+        request = wire.discover_methodsecrets()
+        return wire.parse_served(request, await self.send(request))
+
+    async def create_event(self, namespace: str, body: Mapping[str, Any]) -> None:
+        """Post an Event made by kube.events."""
+        request = wire.create_event(namespace, body)
+        wire.check(request, await self.send(request))
+
+    async def send(self, request: wire.Request) -> wire.Answer:
+        """Send one request and read the whole answer, whatever its status."""
+        return await send(self._connection, request, limits=self._timeout)
+
+    async def _pages(self, namespace: str | None, limit: int) -> AsyncIterator[wire.Page]:
+        token: str | None = None
+        while True:
+            page = await self._page(wire.list_methodsecrets(namespace, limit=limit, token=token))
+            yield page
+            token = page.next_token
+            if token is None:
+                return
+
+    async def _page(self, request: wire.Request) -> wire.Page:
+        for attempt in range(1, LIST_ATTEMPTS + 1):
+            try:
+                return wire.parse_page(request, await self.send(request))
+            except KubeUnavailable as error:
+                wait = error.retry_after
+                if error.status != 429 or wait is None or wait > _MAX_LIST_WAIT:  # noqa: PLR2004 - HTTP's own number
+                    raise
+                if attempt == LIST_ATTEMPTS:
+                    raise
+            await self._sleep(wait)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+async def send(
+    connection: Connection, request: wire.Request, *, limits: aiohttp.ClientTimeout
+) -> wire.Answer:
+    """Send a request and read the whole answer; KubeUnavailable where there is none, or it is too long."""
+    kind = "connection"
+    try:
+        async with open_response(connection, request, limits=limits) as response:
+            body = await _read(response.content, limit=request.max_body)
+            if body is not None:
+                return wire.Answer(
+                    status=response.status, retry_after=response.headers.get("Retry-After"), body=body
+                )
+            response.close()  # the rest is not read, so the connection cannot be used again
+            kind = "too-large"
+    except TimeoutError:
+        kind = "timeout"
+    except (aiohttp.ClientError, OSError):
+        pass
+    except RuntimeError:
+        if not connection.session.closed:  # aiohttp's way to say that the session was closed meanwhile
+            raise
+    # Raised out here, so that no library's error, which may quote what was sent, is its context.
+    raise KubeUnavailable(verb=request.verb, what=request.what, kind=kind)
+
+
+def open_response(connection: Connection, request: wire.Request, *, limits: aiohttp.ClientTimeout) -> Any:  # noqa: ANN401 - aiohttp's context manager has no public name
+    """Return the context manager of a response, as `ClientSession.request` does."""
+    return connection.session.request(
+        request.method,
+        URL(connection.server + request.path, encoded=True),
+        params=request.params,
+        headers=request.headers,
+        data=request.body,
+        timeout=limits,
+        allow_redirects=False,
+    )
+
+
+async def _read(content: aiohttp.StreamReader, *, limit: int) -> bytes | None:
+    """Return the body, or None where it is longer than the limit."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
