@@ -41,8 +41,25 @@ DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern
 SecretId = Annotated[str, StringConstraints(max_length=255, pattern=r"^sec_[A-Za-z0-9_]+$")]
 """A secret's id at Method."""
 
-Duration = Annotated[str, StringConstraints(max_length=32, pattern=r"^([0-9]+(\.[0-9]+)?(s|m|h))+$")]
-"""Seconds, minutes, hours in Go's notation, such as 90s, 1.5h, 1h30m."""
+Duration = Annotated[
+    str,
+    StringConstraints(min_length=2, max_length=32, pattern=r"^([0-9]{1,6}(\.[0-9]{1,3})?(s|m|h))+$"),
+]
+"""Seconds, minutes, hours in Go's notation, such as 90s, 1.5h, 1h30m.
+
+The digits are counted so that the longest (some 450 years) added to a time is still a time.
+"""
+
+LabelValue = Annotated[
+    str, StringConstraints(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
+]
+AnnotationValue = Annotated[str, StringConstraints(max_length=4096)]
+
+ShortText = Annotated[str, StringConstraints(max_length=255)]
+"""An id, a word or a time that somebody else coined."""
+
+Token = Annotated[str, StringConstraints(max_length=262144)]
+"""An annotation's text, echoed. As long as Kubernetes lets all annotations of an object be together."""
 
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh])")
 _DURATION_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours"}
@@ -122,8 +139,8 @@ class ConfigMapTarget(_Model):
 
     name: ObjectName
     key: DataKey
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
+    labels: Annotated[dict[str, LabelValue], Field(max_length=32)] | None = None
+    annotations: Annotated[dict[str, AnnotationValue], Field(max_length=32)] | None = None
 
 
 class Publish(_Model):
@@ -150,9 +167,9 @@ class Source(_Model):
     `revision` is a keyed digest (core.identity), never the value nor a plain hash of it.
     """
 
-    uid: str
-    revision: str
-    resource_version: str
+    uid: ShortText
+    revision: ShortText
+    resource_version: ShortText
 
 
 class Superseded(_Model):
@@ -161,8 +178,8 @@ class Superseded(_Model):
     `deleting` is set before its DELETE is first sent: from then on it is never used again.
     """
 
-    id: str
-    revision: str | None = None
+    id: ShortText
+    revision: ShortText | None = None
     superseded_at: AwareDatetime
     deleting: bool | None = None
 
@@ -170,36 +187,46 @@ class Superseded(_Model):
 class PendingCreate(_Model):
     """A create whose outcome is not settled: which of its idempotency keys is in use."""
 
-    revision: str
+    revision: ShortText
     ordinal: Annotated[int, Field(ge=0)]
 
 
 class Condition(_Model):
     """A condition by the Kubernetes API conventions (metav1.Condition)."""
 
-    type: str
+    type: Annotated[
+        str,
+        StringConstraints(
+            max_length=316,
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+            r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+        ),
+    ]
     status: Literal["True", "False", "Unknown"]
-    observed_generation: int
+    observed_generation: Annotated[int, Field(ge=0)]
     last_transition_time: AwareDatetime
-    reason: str
-    message: str
+    reason: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"),
+    ]
+    message: Annotated[str, StringConstraints(max_length=32768)]
 
 
 class Status(_Model):
     """What the operator found and did."""
 
-    id: str | None = None
-    status: str | None = None
-    created_at: str | None = None
-    updated_at: str | None = None
-    environment: str | None = None
-    observed_generation: int = -1
+    id: ShortText | None = None
+    status: ShortText | None = None
+    created_at: ShortText | None = None
+    updated_at: ShortText | None = None
+    environment: ShortText | None = None
+    observed_generation: Annotated[int, Field(ge=-1)] = -1
     source: Source | None = None
-    superseded: tuple[Superseded, ...] = ()
+    superseded: Annotated[tuple[Superseded, ...], Field(max_length=100)] = ()
     pending: PendingCreate | None = None
-    last_handled_reconcile_at: str | None = None
-    last_handled_rotation_at: str | None = None
-    conditions: tuple[Condition, ...] = ()
+    last_handled_reconcile_at: Token | None = None
+    last_handled_rotation_at: Token | None = None
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
 
     def condition(self, kind: str) -> Condition | None:
         """Return the condition of that type, if it is there."""
