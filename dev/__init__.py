@@ -1,0 +1,1 @@
+"""Tools for working on the project; never part of what is shipped."""

@@ -1,0 +1,70 @@
+"""Fixtures for every test: a real control plane where one is asked for, and no other cluster ever."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dev.controlplane import ControlPlane
+
+_log = logging.getLogger(__name__)
+_FIXTURE = "control_plane"
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a control plane, so that `-m "not cluster"` leaves it out."""
+    for item in items:
+        if _FIXTURE in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Get the control plane's programs before the first test: a build takes longer than a test may."""
+    if session.config.option.collectonly:
+        return
+    if any(_FIXTURE in getattr(item, "fixturenames", ()) for item in session.items):
+        from dev.controlplane import binaries  # noqa: PLC0415 - unit tests do without it
+
+        binaries.ensure()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cluster_of_the_user() -> Iterator[None]:
+    """Keep every test from a cluster that it did not start.
+
+    KUBECONFIG is set to an empty file, not just unset: unset means ~/.kube/config.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", os.devnull)
+        for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """One control plane for the whole session, started by the first test that asks for it."""
+    from dev.controlplane import start  # noqa: PLC0415 - unit tests do without it
+
+    with start() as plane:
+        _log.info("control plane %s at %s, logs in %s", plane.version, plane.url, plane.directory)
+        yield plane
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> Iterator[str]:
+    """Make a namespace for one test; it is deleted afterwards, without waiting for it."""
+    name = f"test-{secrets.token_hex(4)}"
+    made = control_plane.http.post("/api/v1/namespaces", json={"metadata": {"name": name}})
+    made.raise_for_status()
+    yield name
+    # A test may have taken the apiserver, or the namespace, away.
+    control_plane.http.delete(f"/api/v1/namespaces/{name}")
