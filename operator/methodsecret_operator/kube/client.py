@@ -7,13 +7,14 @@ is ever repeated here: when to try again is for the caller, who knows what the c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from yarl import URL
 
-from methodsecret_operator.errors import KubeUnavailable
+from methodsecret_operator.errors import KubeError, KubeUnavailable
 from methodsecret_operator.kube import wire
 
 if TYPE_CHECKING:
@@ -145,29 +146,37 @@ async def send(
     connection: Connection, request: wire.Request, *, limits: aiohttp.ClientTimeout
 ) -> wire.Answer:
     """Send a request and read the whole answer; KubeUnavailable where there is none, or it is too long."""
-    kind = "connection"
     try:
-        async with open_response(connection, request, limits=limits) as response:
-            body = await _read(response.content, limit=request.max_body)
-            if body is not None:
-                return wire.Answer(
-                    status=response.status, retry_after=response.headers.get("Retry-After"), body=body
-                )
-            response.close()  # the rest is not read, so the connection cannot be used again
-            kind = "too-large"
-    except TimeoutError:
-        kind = "timeout"
-    except (aiohttp.ClientError, OSError):
-        pass
-    except RuntimeError:
-        if not connection.session.closed:  # aiohttp's way to say that the session was closed meanwhile
-            raise
-    # Raised out here, so that no library's error, which may quote what was sent, is its context.
-    raise KubeUnavailable(verb=request.verb, what=request.what, kind=kind)
+        async with _open(connection, request, limits) as response:
+            answer = await _read(request, response)
+    except Exception as error:  # noqa: BLE001 - looked at in _failure
+        failure = _failure(connection, request, error)
+    else:
+        return answer
+    # Raised out here, so that no library's error, which may quote headers, is its context.
+    raise failure
 
 
-def open_response(connection: Connection, request: wire.Request, *, limits: aiohttp.ClientTimeout) -> Any:  # noqa: ANN401 - aiohttp's context manager has no public name
-    """Return the context manager of a response, as `ClientSession.request` does."""
+async def stream(
+    connection: Connection, request: wire.Request, *, limits: aiohttp.ClientTimeout
+) -> AsyncGenerator[bytes, None]:
+    """Send a request and yield its answer as it comes; raises KubeError unless its status is a 2xx."""
+    try:
+        async with _open(connection, request, limits) as response:
+            if not response.ok:
+                wire.check(request, await _read(request, response))
+            async for chunk in response.content.iter_any():
+                yield chunk
+    except Exception as error:  # noqa: BLE001 - looked at in _failure
+        failure = _failure(connection, request, error)
+    else:
+        return
+    raise failure
+
+
+def _open(
+    connection: Connection, request: wire.Request, limits: aiohttp.ClientTimeout
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
     return connection.session.request(
         request.method,
         URL(connection.server + request.path, encoded=True),
@@ -179,13 +188,31 @@ def open_response(connection: Connection, request: wire.Request, *, limits: aioh
     )
 
 
-async def _read(content: aiohttp.StreamReader, *, limit: int) -> bytes | None:
-    """Return the body, or None where it is longer than the limit."""
+async def _read(request: wire.Request, response: aiohttp.ClientResponse) -> wire.Answer:
+    """Read the whole answer; KubeUnavailable where it is too long."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in content.iter_any():
+    async for chunk in response.content.iter_any():
         size += len(chunk)
-        if size > limit:
-            return None
+        if size > request.max_body:
+            response.close()  # the rest is not read, so the connection cannot be used again
+            raise KubeUnavailable(
+                verb=request.verb, what=request.what, kind="too-large", status=response.status
+            )
         chunks.append(chunk)
-    return b"".join(chunks)
+    return wire.Answer(
+        status=response.status, retry_after=response.headers.get("Retry-After"), body=b"".join(chunks)
+    )
+
+
+def _failure(connection: Connection, request: wire.Request, error: Exception) -> KubeError:
+    """Return the error by our name for it; what is no failure of the network is raised again as it is."""
+    if isinstance(error, KubeError):
+        return error
+    if isinstance(error, TimeoutError):
+        kind = "timeout"
+    elif isinstance(error, aiohttp.ClientError | OSError) or connection.session.closed:
+        kind = "connection"  # aiohttp says by a RuntimeError that the session was closed meanwhile
+    else:
+        raise error
+    return KubeUnavailable(verb=request.verb, what=request.what, kind=kind)

@@ -103,7 +103,7 @@ def get_methodsecret(namespace: str, name: str) -> Request:
         verb="get",
         what=f"{PLURAL} {namespace}/{name}",
         method="GET",
-        path=f"{_collection(namespace)}/{_segment(name)}",
+        path=f"{_collection(namespace)}/{segment(name)}",
     )
 
 
@@ -134,7 +134,7 @@ def patch_methodsecret(namespace: str, name: str, patch: Mapping[str, Any], *, s
         verb="patch",
         what=f"{PLURAL}{suffix} {namespace}/{name}",
         method="PATCH",
-        path=f"{_collection(namespace)}/{_segment(name)}{suffix}",
+        path=f"{_collection(namespace)}/{segment(name)}{suffix}",
         headers={"Content-Type": _MERGE_PATCH},
         body=_encode(patch),
     )
@@ -146,7 +146,7 @@ def get_secret(namespace: str, name: str) -> Request:
         verb="get",
         what=f"secrets {namespace}/{name}",
         method="GET",
-        path=f"/api/v1/namespaces/{_segment(namespace)}/secrets/{_segment(name)}",
+        path=f"/api/v1/namespaces/{segment(namespace)}/secrets/{segment(name)}",
     )
 
 
@@ -163,7 +163,7 @@ def create_secret(namespace: str, name: str, data: Mapping[str, bytes], labels: 
         verb="create",
         what=f"secrets {namespace}/{name}",
         method="POST",
-        path=f"/api/v1/namespaces/{_segment(namespace)}/secrets",
+        path=f"/api/v1/namespaces/{segment(namespace)}/secrets",
         headers={"Content-Type": "application/json"},
         body=_encode(manifest),
     )
@@ -172,7 +172,7 @@ def create_secret(namespace: str, name: str, data: Mapping[str, bytes], labels: 
 def get_namespace(name: str) -> Request:
     """Read one Namespace."""
     return Request(
-        verb="get", what=f"namespaces {name}", method="GET", path=f"/api/v1/namespaces/{_segment(name)}"
+        verb="get", what=f"namespaces {name}", method="GET", path=f"/api/v1/namespaces/{segment(name)}"
     )
 
 
@@ -187,7 +187,7 @@ def create_event(namespace: str, body: Mapping[str, Any]) -> Request:
         verb="create",
         what=f"events in namespace {namespace}",
         method="POST",
-        path=f"/api/v1/namespaces/{_segment(namespace)}/events",
+        path=f"/api/v1/namespaces/{segment(namespace)}/events",
         headers={"Content-Type": "application/json"},
         body=_encode(body),
     )
@@ -353,10 +353,10 @@ def _without_managed_fields(document: dict[str, Any]) -> dict[str, Any]:
 def _collection(namespace: str | None) -> str:
     if namespace is None:
         return f"{_GROUP_PATH}/{PLURAL}"
-    return f"{_GROUP_PATH}/namespaces/{_segment(namespace)}/{PLURAL}"
+    return f"{_GROUP_PATH}/namespaces/{segment(namespace)}/{PLURAL}"
 
 
-def _segment(name: str) -> str:
+def segment(name: str) -> str:
     """Return the name if it can stand in a path; names come from the API, which holds to the same rule."""
     if not _NAME.fullmatch(name):
         raise ValueError("not a name of a Kubernetes object")
