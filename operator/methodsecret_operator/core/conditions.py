@@ -28,7 +28,10 @@ class Reason(StrEnum):
     ADOPTED = "Adopted"
     # Reconciling: the operator goes on by itself
     PENDING = "Pending"
-    SOURCE_NOT_FOUND = "SourceNotFound"
+    SOURCE_NOT_FOUND = (
+        "Secret {secret} does not exist in this namespace: create it, or correct"
+        " spec.valueFrom.secretKeyRef.name."
+    )
     SOURCE_KEY_NOT_FOUND = "SourceKeyNotFound"
     CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
     RATE_LIMITED = "RateLimited"
@@ -76,16 +79,22 @@ class Sentence(StrEnum):
 
     SYNCED = "{id} at Method holds the value of Secret {secret}, key {key}."
     ROTATION_PENDING = (
-        "Secret {secret}, key {key}, or spec.metadata has changed; {id} keeps the former value until a rotation"
-        " is requested with the annotation methodfi.com/rotation-requested-at."
+        "Secret {secret}, key {key}, or spec.metadata has changed; {id} keeps the former value until a"
+        " rotation is requested with the annotation methodfi.com/rotation-requested-at."
     )
     NOT_YET_ACTIVE = (
         "Method created {id}, but does not call it active yet; the operator looks again by itself."
     )
     CHANGED_MEANWHILE = "Method created {id}, and the value has changed since; the new one is on its way."
     SETTLING = "A create is being settled with Method; the operator tries again by itself."
-    SOURCE_NOT_READABLE = "The operator may not read Secret {secret}: give its ServiceAccount the verb get on Secrets in this namespace."
-    SOURCE_NOT_FOUND = "Secret {secret} does not exist in this namespace: create it, or correct spec.valueFrom.secretKeyRef.name."
+    SOURCE_NOT_READABLE = (
+        "The operator may not read Secret {secret}: give its ServiceAccount the verb get on Secrets in this"
+        " namespace."
+    )
+    SOURCE_NOT_FOUND = (
+        "Secret {secret} does not exist in this namespace: create it, or correct"
+        " spec.valueFrom.secretKeyRef.name."
+    )
     SOURCE_KEY_NOT_FOUND = (
         "Secret {secret} has no key {key}: add it, or correct spec.valueFrom.secretKeyRef.key."
     )
@@ -108,20 +117,20 @@ class Sentence(StrEnum):
         " spec.account.apiKeySecretRef.key."
     )
     CREDENTIALS_NOT_READABLE = (
-        "The operator may not read Secret {account_secret}: give its ServiceAccount the verb get on Secrets in"
-        " this namespace."
+        "The operator may not read Secret {account_secret}: give its ServiceAccount the verb get on Secrets"
+        " in this namespace."
     )
     NAMESPACE_NOT_ALLOWED = (
-        "This namespace may not use the operator's own API key (its setting DEFAULT_ACCOUNT_NAMESPACES): name a"
-        " Secret in spec.account."
+        "This namespace may not use the operator's own API key (its setting DEFAULT_ACCOUNT_NAMESPACES): name"
+        " a Secret in spec.account."
     )
     RESERVED_METADATA = (
         "spec.metadata may not hold {field}: the operator keeps it for itself. Take another name."
     )
     NUMBER_NOT_EXACT = "spec.metadata holds a number that JSON cannot carry exactly: write it as a string."
     METADATA_TOO_LARGE = (
-        "spec.metadata takes {user} bytes and the operator's marker {marker}; Method takes at most {limit} bytes"
-        " of both: shorten spec.metadata."
+        "spec.metadata takes {user} bytes and the operator's marker {marker}; Method takes at most {limit}"
+        " bytes of both: shorten spec.metadata."
     )
     RATE_LIMITED = (
         "Method takes no more requests with this API key for now; the operator tries again by itself."
@@ -136,12 +145,15 @@ class Sentence(StrEnum):
         " and that it belongs to {environment}."
     )
     UNAUTHORIZED_ACCOUNT = (
-        "Method refuses the API key in Secret {account_secret}, key {account_key} (HTTP {status}): check it and"
-        " that it belongs to {environment}."
+        "Method refuses the API key in Secret {account_secret}, key {account_key} (HTTP {status}): check it"
+        " and that it belongs to {environment}."
+    )
+    API_KEY_UNUSABLE = (
+        "What stands where the API key should be cannot be one: it holds white space or control characters."
     )
     ACCOUNT_CHANGED = (
-        "{id} belongs to {former}, and this object now asks for {environment}: set it back, or request a rotation"
-        " with the annotation methodfi.com/rotation-requested-at."
+        "{id} belongs to {former}, and this object now asks for {environment}: set it back, or request a"
+        " rotation with the annotation methodfi.com/rotation-requested-at."
     )
 
 

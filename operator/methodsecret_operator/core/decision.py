@@ -353,6 +353,13 @@ def gone(snapshot: Snapshot, create: Create, secret: RemoteSecret | None) -> tup
     return finding, attempt
 
 
+def unconfirmed(snapshot: Snapshot, error: MethodError) -> Finding:
+    """Return what to say when Method could not be asked about an id."""
+    reason, sentence, retry = _failure(snapshot, error)
+    environment = snapshot.object.status.environment
+    return _report(snapshot, reason, sentence, retry=retry, status=error.status, environment=environment)
+
+
 def _failure(snapshot: Snapshot, error: MethodError) -> tuple[Reason, Sentence, Retry]:
     if isinstance(error, MethodRateLimited):
         return Reason.RATE_LIMITED, Sentence.RATE_LIMITED, error.retry_after or 60.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pydantic import JsonValue
@@ -14,10 +14,13 @@ DELETED: Final = "deleted"
 
 @dataclass(frozen=True, slots=True)
 class RemoteSecret:
-    """One secret: `status` is `active`, `deleted`, or a word that the API has added since."""
+    """One secret: `status` is `active`, `deleted`, or a word that the API has added since.
+
+    The times are as sent, for display; `metadata` is None where there is none, or none that can be read.
+    """
 
     id: str
     status: str
     created_at: str | None = None
     updated_at: str | None = None
-    metadata: Mapping[str, JsonValue] | None = None
+    metadata: Mapping[str, JsonValue] | None = field(default=None, repr=False)

@@ -87,6 +87,10 @@ class _Model(BaseModel):
     )
 
 
+Environment = Literal["production", "sandbox", "dev"]
+"""Method's environments; each has API keys and secrets of its own."""
+
+
 class DeletionPolicy(StrEnum):
     """What becomes of the secret at Method when its MethodSecret is deleted."""
 
@@ -117,7 +121,7 @@ class ValueFrom(_Model):
 class Account(_Model):
     """Another account at Method than the operator's default one."""
 
-    environment: Literal["production", "sandbox", "dev"]
+    environment: Environment
     api_key_secret_ref: SecretKeySelector
 
 

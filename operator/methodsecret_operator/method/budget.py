@@ -12,11 +12,12 @@ What is guaranteed, with `limit` the API's number:
 2. Never more than 95 % of `limit` are admitted in any 60 s. This leaves room for what guarantee 1 cannot
    see (a request that arrives after we gave it up, a person with curl), and keeps slots that are
    taken by slow answers from costing throughput.
-3. While there is work, at least 94 % of `limit` are admitted in every 60 s (a limit under 100 loses up to
-   one more request to rounding), as long as no more than 5 % of `limit` are in flight at a time.
-4. In the first 60 s, 5 % of `limit` may go at once, the rest evenly at 95 % of `limit` per 60 s: together
-   with an earlier process that sent evenly until it ended, this stays within `limit`. An earlier
-   process that sent its whole budget in one burst right before can still lead to a 429, and so `block`.
+3. While there is work, at least 94 % of `limit` are admitted in every 60.05 s (a limit under 100 loses up
+   to one more request to rounding), as long as no more than 5 % of `limit` are in flight at a time.
+4. In the first 60 s, 2.5 % of `limit` may go at once, the rest evenly at 95 % of `limit` per 60 s: together
+   with an earlier process that had begun so and was busy until it ended, this is 2.5 + 2.5 + 95 % and stays
+   within `limit` (a limit under 40 may be exceeded by one request). An earlier process that sent its whole
+   budget in one burst right before, or several restarts in a minute, can still lead to a 429 and so `block`.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class RollingWindow:
             raise ValueError(f"a budget needs a limit of at least 1, not {limit}")
         self.limit = limit
         self.share = max(1, int(limit * _SHARE))
-        self._at_once = max(1, limit - self.share)
+        self._at_once = max(1, (limit - self.share) // 2)
         self._admitted: deque[float] = deque()
         self._ended: deque[float] = deque()
         self._open = 0
@@ -77,7 +78,9 @@ class RollingWindow:
     def ready_at(self, now: float) -> float | None:
         """Return when the next request may begin (`now` or earlier: at once); None: once another ends."""
         self._forget(now)
-        ready = self._blocked_until
+        if now < self._blocked_until:
+            return self._blocked_until
+        ready = now
         used = len(self._admitted)
         if used >= self.share:
             ready = max(ready, self._admitted[0] + _SPAN)

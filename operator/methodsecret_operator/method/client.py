@@ -24,6 +24,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 
 from methodsecret_operator import errors
+from methodsecret_operator.core.remote import RemoteSecret
 from methodsecret_operator.method import wire
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class MethodClient:
         request = wire.create(self._api_key, value=value, metadata=metadata, idempotency_key=idempotency_key)
         return wire.created(await self._send(request, self.writes, slot))
 
-    async def retrieve(self, secret_id: str) -> wire.RemoteSecret:
+    async def retrieve(self, secret_id: str) -> RemoteSecret:
         """Return what the API knows of a secret; it may be one that was deleted (`status`)."""
         request = wire.retrieve(self._api_key, secret_id)
         return wire.retrieved(await self._send(request, self.reads), secret_id)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 from urllib.parse import urlencode
 
 from methodsecret_operator import __version__, errors
+from methodsecret_operator.core.remote import RemoteSecret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,21 +75,6 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteSecret:
-    """A secret as the API shows it; its value is never among that.
-
-    `status` is `active`, `deleted` or a word that the API has added since; the times are as sent, for
-    display; `metadata` is None where there is none, or none that can be read.
-    """
-
-    id: str
-    status: str
-    created_at: str | None
-    updated_at: str | None
-    metadata: Mapping[str, JsonValue] | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""kopf as the informer: it watches MethodSecrets and hands every event on, and nothing else.
+
+No kopf feature that writes is used: no handlers that need its annotations or finalizers, no results, no
+peering. Each handler passes what it got to the cache, which knows whether it is worth a look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+import kopf
+
+from methodsecret_operator.core.resource import GROUP, PLURAL, VERSION
+from methodsecret_operator.kube.connection import Connection
+from methodsecret_operator.runtime.cache import ObjectCache
+
+
+class Informer:
+    """Feeds `cache` from a watch on MethodSecrets in `namespaces` (empty: in all)."""
+
+    def __init__(self, *, connection: Connection, cache: ObjectCache, namespaces: Collection[str]) -> None:
+        self._connection = connection
+        self._cache = cache
+        self._namespaces = tuple(namespaces)
+        self._stop = asyncio.Event()
+        self.listed = asyncio.Event()
+
+    async def start(self) -> asyncio.Task[None]:
+        """Start watching; the task ends when `stop` is called, or with an error when the watch is dead.
+
+        kopf waits at its end for every task that is younger than it, and cancels those that do not end:
+        start it last, and stop it when everything else is done.
+        """
+        existing = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
+            registry=self._registry(),
+            settings=_settings(),
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=self._stop,
+        )
+        return asyncio.create_task(kopf.run_tasks(tasks, ignored=existing), name="informer")
+
+    def stop(self) -> None:
+        """Ask the watch to end."""
+        self._stop.set()
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        async def login(**_: object) -> kopf.AiohttpSession:
+            return kopf.AiohttpSession(
+                server=self._connection.server,
+                default_namespace=self._connection.namespace,
+                aiohttp_session=self._connection.new_session(),
+            )
+
+        @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+        async def changed(event: kopf.RawEvent, **_: object) -> None:
+            if event["type"] == "DELETED":
+                self._cache.forget(event["object"])
+            else:
+                self._cache.observe(event["object"])
+
+        return registry
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True  # no watching of CRDs and namespaces: least privilege
+    settings.queueing.idle_timeout = 0.2  # a task per object seen: let it go at once
+    settings.queueing.exit_timeout = 0.5
+    return settings

@@ -1,0 +1,18 @@
+"""The metrics, by Prometheus' conventions: no name of an object, no id, nothing of a value."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECONCILES: Final = Counter(
+    "methodsecret_reconciles_total",
+    "Looks at one object, by how they ended: done, error, defect.",
+    ["result"],
+)
+RECONCILE_SECONDS: Final = Histogram(
+    "methodsecret_reconcile_duration_seconds", "How long one look at one object took, in seconds."
+)
+QUEUE_DEPTH: Final = Gauge("methodsecret_queue_depth", "Objects that wait to be looked at.")
+OBJECTS: Final = Gauge("methodsecret_objects_known", "MethodSecrets that the operator knows of.")

@@ -1,0 +1,60 @@
+"""The worker loop: takes keys from the queue, reconciles, and turns the result into when to look again.
+
+One switch on the result, here and nowhere else. An error ends one look, never the loop.
+"""
+
+from __future__ import annotations
+
+import pydantic
+import structlog
+
+from methodsecret_operator.errors import OperatorError
+from methodsecret_operator.runtime import metrics
+from methodsecret_operator.runtime.reconciler import Reconciler
+from methodsecret_operator.runtime.workqueue import QueueClosed, WorkQueue
+
+_log = structlog.get_logger(__name__)
+
+
+async def work(queue: WorkQueue, reconciler: Reconciler) -> None:
+    """Work until the queue is closed."""
+    while True:
+        try:
+            key = await queue.get()
+        except QueueClosed:
+            return
+        try:
+            await _work_on(key, queue, reconciler)
+        finally:
+            queue.done(key)
+
+
+async def _work_on(key: str, queue: WorkQueue, reconciler: Reconciler) -> None:
+    structlog.contextvars.clear_contextvars()
+    try:
+        with metrics.RECONCILE_SECONDS.time():
+            retry = await reconciler.reconcile(key)
+    except OperatorError as error:
+        metrics.RECONCILES.labels(result="error").inc()
+        _log.warning("reconcile failed", key=key, error=str(error), retry_seconds=round(queue.retry(key), 1))
+    except pydantic.ValidationError as error:
+        # The CRD refuses such objects: it is another CRD than this operator's.
+        fields = [".".join(map(str, place["loc"])) for place in error.errors(include_input=False)]
+        metrics.RECONCILES.labels(result="error").inc()
+        _log.error("object does not fit this operator's schema: upgrade its CRD", key=key, fields=fields)
+        queue.retry(key)
+    except Exception:  # noqa: BLE001 - see below
+        # NB: a defect must cost one object a pause, not everybody the worker.
+        metrics.RECONCILES.labels(result="defect").inc()
+        _log.exception("reconcile failed unexpectedly", key=key)
+        queue.retry(key)
+    else:
+        metrics.RECONCILES.labels(result="done").inc()
+        match retry:
+            case "backoff":
+                queue.retry(key)
+            case "resync":
+                queue.forget(key)
+            case float():
+                queue.forget(key)
+                queue.add_after(key, retry)
