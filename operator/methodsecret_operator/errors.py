@@ -2,6 +2,7 @@
 
     OperatorError
     ├── SettingsError                a setting is missing or wrong: the process ends with exit code 2
+    ├── SchemaError                  an object does not fit the schema that this operator knows
     ├── MethodError                  a call to the Method API failed
     │   ├── MethodUnavailable        no usable answer: what was asked may or may not have been done
     │   ├── MethodRateLimited        429: wait, then ask the same again
@@ -38,6 +39,18 @@ class OperatorError(Exception):
 
 class SettingsError(OperatorError):
     """A setting is missing or wrong; the message names it and says why, never its value."""
+
+
+class SchemaError(OperatorError):
+    """A stored object does not fit the schema that this operator knows: the CRD is another version's."""
+
+    def __init__(self, *, key: str, fields: list[str]) -> None:
+        self.key = key
+        self.fields = fields
+        super().__init__(
+            f"MethodSecret {key} does not fit this operator's schema in {', '.join(fields)}: apply the CRD of"
+            " this operator's version"
+        )
 
 
 class MethodError(OperatorError):

@@ -28,10 +28,7 @@ class Reason(StrEnum):
     ADOPTED = "Adopted"
     # Reconciling: the operator goes on by itself
     PENDING = "Pending"
-    SOURCE_NOT_FOUND = (
-        "Secret {secret} does not exist in this namespace: create it, or correct"
-        " spec.valueFrom.secretKeyRef.name."
-    )
+    SOURCE_NOT_FOUND = "SourceNotFound"
     SOURCE_KEY_NOT_FOUND = "SourceKeyNotFound"
     CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
     RATE_LIMITED = "RateLimited"

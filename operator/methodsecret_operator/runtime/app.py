@@ -17,12 +17,11 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
 
-import pydantic
 import structlog
 
 from methodsecret_operator import __version__
 from methodsecret_operator.core.resource import MethodSecret
-from methodsecret_operator.errors import OperatorError, SettingsError
+from methodsecret_operator.errors import OperatorError, SchemaError, SettingsError
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.connection import Connection, connect
 from methodsecret_operator.kube.secret_meta import SecretDeleted, SecretMeta
@@ -208,7 +207,7 @@ class _Operator:
         """Queue an object, and note which Secrets it refers to."""
         try:
             obj = self._cache.get(key)
-        except pydantic.ValidationError:
+        except SchemaError:
             obj = None  # the worker says so
         self._dependents.set(key, () if obj is None else _secrets(obj))
         self._queue.add(key)

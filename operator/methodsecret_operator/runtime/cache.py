@@ -16,7 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
+
 from methodsecret_operator.core.resource import ANNOTATIONS, MethodSecret
+from methodsecret_operator.errors import SchemaError
 
 _METADATA = (
     "name",
@@ -56,10 +59,16 @@ class ObjectCache:
     def get(self, key: str) -> MethodSecret | None:
         """Return the object, or None where there is none.
 
-        Raises pydantic.ValidationError where the object does not fit the schema this operator knows.
+        Raises SchemaError.
         """
         entry = self._entries.get(key)
-        return None if entry is None else MethodSecret.model_validate_json(entry.blob)
+        if entry is None:
+            return None
+        try:
+            return MethodSecret.model_validate_json(entry.blob)
+        except pydantic.ValidationError as error:
+            fields = [".".join(map(str, place["loc"])) for place in error.errors(include_input=False)]
+        raise SchemaError(key=key, fields=fields)
 
     def version(self, key: str) -> int | None:
         """Return the resourceVersion of the object as a number."""

@@ -5,7 +5,6 @@ One switch on the result, here and nowhere else. An error ends one look, never t
 
 from __future__ import annotations
 
-import pydantic
 import structlog
 
 from methodsecret_operator.errors import OperatorError
@@ -37,12 +36,6 @@ async def _work_on(key: str, queue: WorkQueue, reconciler: Reconciler) -> None:
     except OperatorError as error:
         metrics.RECONCILES.labels(result="error").inc()
         _log.warning("reconcile failed", key=key, error=str(error), retry_seconds=round(queue.retry(key), 1))
-    except pydantic.ValidationError as error:
-        # The CRD refuses such objects: it is another CRD than this operator's.
-        fields = [".".join(map(str, place["loc"])) for place in error.errors(include_input=False)]
-        metrics.RECONCILES.labels(result="error").inc()
-        _log.error("object does not fit this operator's schema: upgrade its CRD", key=key, fields=fields)
-        queue.retry(key)
     except Exception:  # noqa: BLE001 - see below
         # NB: a defect must cost one object a pause, not everybody the worker.
         metrics.RECONCILES.labels(result="defect").inc()
