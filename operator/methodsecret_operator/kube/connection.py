@@ -36,6 +36,7 @@ REFRESH_SECONDS: Final = 60.0
 """How old a token may get before its origin is asked again; client-go and the library use the same."""
 
 _POOL_SIZE: Final = 200
+_GOODBYE_SECONDS: Final = 0.1
 _READ_BUFFER: Final = 256 * 1024
 
 log = structlog.get_logger(__name__)
@@ -84,6 +85,9 @@ class Connection:
         """Close the session and, under it and all others, the pool."""
         await self.session.close()
         await self._connector.close()
+        if self._origin.scheme == "https":
+            # Streams that were broken off still say goodbye to the server, out of the pool's sight.
+            await asyncio.sleep(_GOODBYE_SECONDS)
 
     async def __aenter__(self) -> Self:
         return self
