@@ -24,7 +24,6 @@ import httpx
 from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 
 from methodsecret_operator import errors
-from methodsecret_operator.core.remote import RemoteSecret
 from methodsecret_operator.method import wire
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue, SecretStr
 
+    from methodsecret_operator.core.remote import RemoteSecret
     from methodsecret_operator.method.budget import Budget, Slot
 
 CONNECTIONS: Final = 100
