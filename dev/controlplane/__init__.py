@@ -12,24 +12,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from dev.controlplane.errors import KubectlError, NotAvailableError, StartError
+
 if TYPE_CHECKING:
-    from dev.controlplane.binaries import NotAvailableError
-    from dev.controlplane.kubectl import KubectlError
-    from dev.controlplane.server import ControlPlane, StartError, start
+    from dev.controlplane.server import ControlPlane, start
 
 __all__ = ["ControlPlane", "KubectlError", "NotAvailableError", "StartError", "start"]
 
+
 # Imported at first use: `make` runs `ensure` each time, which needs neither httpx nor cryptography.
-_HOME = {
-    "ControlPlane": "server",
-    "KubectlError": "kubectl",
-    "NotAvailableError": "binaries",
-    "StartError": "server",
-    "start": "server",
-}
-
-
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in {"ControlPlane", "start"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module("dev.controlplane.server"), name)

@@ -8,7 +8,7 @@ import sys
 import threading
 
 from dev.controlplane import binaries
-from dev.controlplane.server import ControlPlane, StartError
+from dev.controlplane.errors import NotAvailableError, StartError
 
 _INTERRUPTED = 130
 
@@ -24,22 +24,31 @@ def main() -> int:
     # `kill` ends a run as Ctrl-C does: with everything cleaned up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        programs = binaries.ensure()
         if options.command == "up":
-            with ControlPlane(programs, controller_manager=not options.no_controller_manager) as plane:
-                print(f"export KUBECONFIG={plane.kubeconfig}")
-                print(f"# {plane.url}, kubectl: {plane.kubectl}; Ctrl-C takes it all away", flush=True)
-                threading.Event().wait()
-        elif programs.controller_manager is None:
-            print(
-                f"Control plane: no kube-controller-manager in {programs.directory}; what needs it is skipped"
-            )
-    except (binaries.NotAvailableError, StartError) as error:
+            _up(controller_manager=not options.no_controller_manager)
+        else:
+            _ensure()
+    except (NotAvailableError, StartError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0 if options.command == "up" else _INTERRUPTED
     return 0
+
+
+def _ensure() -> None:
+    programs = binaries.ensure()
+    if programs.controller_manager is None:
+        print(f"Control plane: no kube-controller-manager in {programs.directory}; what needs it is skipped")
+
+
+def _up(*, controller_manager: bool) -> None:
+    from dev.controlplane import server  # noqa: PLC0415 - `ensure` must not wait for its libraries
+
+    with server.start(controller_manager=controller_manager) as plane:
+        print(f"export KUBECONFIG={plane.kubeconfig}")
+        print(f"# {plane.url}, kubectl: {plane.kubectl}; Ctrl-C takes it all away", flush=True)
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -21,14 +21,11 @@ from pathlib import Path
 
 from dev.controlplane import build, cache, pins
 from dev.controlplane.cache import Binaries
+from dev.controlplane.errors import NotAvailableError
 from dev.venv import cache_dir
 
 Say = Callable[[str], None]
 KUBEBUILDER_ASSETS = "KUBEBUILDER_ASSETS"
-
-
-class NotAvailableError(Exception):
-    """The programs are nowhere and cannot be got; the message says what to do."""
 
 
 def say_to_stderr(line: str) -> None:
@@ -44,7 +41,7 @@ def find(*, root: Path | None = None) -> Binaries | None:
     directory that lacks one of them: somebody wanted these, so others would be a surprise.
     """
     if assets := os.environ.get(KUBEBUILDER_ASSETS):
-        return _assets(Path(assets).expanduser())
+        return _assets(Path(assets).expanduser().absolute())
     root = root or default_root()
     return cache.load(_downloaded(root)) or cache.load(_built(root))
 
@@ -53,7 +50,7 @@ def ensure(
     *,
     say: Say = say_to_stderr,
     root: Path | None = None,
-    hosts: pins.Hosts | None = None,
+    source: pins.Source | None = None,
     go: str | None = None,
 ) -> Binaries:
     """Return the programs; download or build them first if need be, one process at a time.
@@ -72,10 +69,10 @@ def ensure(
         for damaged in (_downloaded(root), _built(root)):
             if damaged.exists():
                 say(f"Control plane: {damaged} is damaged or incomplete; getting it again")
-        return _get(root, go=go, hosts=hosts or pins.Hosts(), say=say)
+        return _get(root, go=go, source=source or pins.Source(), say=say)
 
 
-def _get(root: Path, *, go: str | None, hosts: pins.Hosts, say: Say) -> Binaries:
+def _get(root: Path, *, go: str | None, source: pins.Source, say: Say) -> Binaries:
     platform = pins.this_platform()
     whole = platform.startswith("linux-")
     reasons: list[str] = []
@@ -85,7 +82,7 @@ def _get(root: Path, *, go: str | None, hosts: pins.Hosts, say: Say) -> Binaries
         try:
             target = _downloaded(root)
             with cache.partial(target) as directory:
-                download.fetch(directory, platform=platform, hosts=hosts, say=say)
+                download.fetch(directory, platform=platform, source=source, say=say)
                 cache.seal(directory, origin="downloaded", version=pins.ENVTEST_VERSION)
             return _loaded(target)
         except download.DownloadError as error:

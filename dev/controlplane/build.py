@@ -30,7 +30,9 @@ class BuildError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Program:
+class Program:
+    """One program: what to build it from, and how long that takes."""
+
     name: str
     package: str
     module: Path
@@ -57,9 +59,9 @@ def _kubernetes_flags() -> str:
     return " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in values.items())])
 
 
-_PROGRAMS = (
+PROGRAMS = (
     *(
-        _Program(
+        Program(
             name=name,
             package=f"k8s.io/kubernetes/cmd/{name}",
             module=_HERE,
@@ -68,7 +70,7 @@ _PROGRAMS = (
         )
         for name, seconds in (("kube-apiserver", 210), (pins.CONTROLLER_MANAGER, 65), ("kubectl", 15))
     ),
-    _Program(
+    Program(
         name="etcd",
         package="go.etcd.io/etcd/server/v3",
         module=_HERE / "etcd",
@@ -89,7 +91,7 @@ def recipe() -> str:
     for module in (_HERE, _HERE / "etcd"):
         for name in ("go.mod", "go.sum"):
             digest.update((module / name).read_bytes())
-    for program in _PROGRAMS:
+    for program in PROGRAMS:
         digest.update(f"{program.package} {program.flags}\n".encode())
     return digest.hexdigest()[:12]
 
@@ -101,23 +103,24 @@ def build(directory: Path, *, go: str, say: Callable[[str], None]) -> None:
     """
     with KeptDirectory("methodsecret-build-") as scratch:
         env = _environment(scratch.path)
-        minutes = round(sum(program.seconds for program in _PROGRAMS) / 60)
+        minutes = round(sum(program.seconds for program in PROGRAMS) / 60)
         say(
             f"Control plane: building Kubernetes {pins.KUBERNETES_VERSION} and etcd {pins.ETCD_VERSION}"
             f" with Go (the first time, about {minutes} minutes on 2 cores; less where Go's cache has them)"
         )
-        for number, program in enumerate(_PROGRAMS, start=1):
-            what = f"Control plane: {program.name} ({number} of {len(_PROGRAMS)})"
+        for number, program in enumerate(PROGRAMS, start=1):
+            what = f"Control plane: {program.name} ({number} of {len(PROGRAMS)})"
             _build_one(program, directory / program.name, what=what, go=go, env=env, say=say)
 
 
 def _build_one(
-    program: _Program, output: Path, *, what: str, go: str, env: dict[str, str], say: Callable[[str], None]
+    program: Program, output: Path, *, what: str, go: str, env: dict[str, str], say: Callable[[str], None]
 ) -> None:
     flags = ["-trimpath", "-buildvcs=false", f"-ldflags={program.flags}"]
     log = Path(env["GOTMPDIR"]) / f"{program.name}.log"
     total = _packages_to_compile(program, flags, what=what, go=go, env=env, say=say)
-    say(f"{what}: {total} packages to compile, then linking")
+    # The program's own package counts as missing each time: it has to be linked.
+    say(f"{what}: {total} packages to compile, then linking" if total > 1 else f"{what}: linking")
     progress = Progress(say, what, total=total, unit="packages")
     # -v prints one line for each package that is compiled.
     child = Child(
@@ -134,7 +137,7 @@ def _build_one(
 
 
 def _packages_to_compile(
-    program: _Program,
+    program: Program,
     flags: list[str],
     *,
     what: str,
@@ -148,12 +151,16 @@ def _packages_to_compile(
     child = Child(
         [go, "list", "-deps", *flags, "-f", stale, program.package], log=listing, env=env, cwd=program.module
     )
-    progress = Progress(say, f"{what}: fetching modules", total=0, unit="files")
+    sums = (program.module / "go.sum").read_text().splitlines()
+    modules = sum(1 for line in sums if "/go.mod " not in line)
+    progress = Progress(
+        say, f"{what}: fetching modules", total=modules, unit="modules (fewer where Go's cache has some)"
+    )
     try:
         for _ in range(int(_LIST_SECONDS / _POLL_SECONDS)):
             if (code := child.wait(_POLL_SECONDS)) is not None:
                 break
-            progress.at(0)
+            progress.at(listing.read_bytes().count(b"go: downloading "))
         else:
             raise BuildError(f"go list {program.package}: no end after {_LIST_SECONDS} s")
     finally:

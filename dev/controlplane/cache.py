@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dev.controlplane.pins import CONTROLLER_MANAGER, REQUIRED
+from dev.controlplane.process import KeptDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,20 +83,16 @@ def load(directory: Path) -> Binaries | None:
 def partial(target: Path) -> Iterator[Path]:
     """Give an empty directory to fill; on success it takes the target's place, else it is removed.
 
-    Hold the lock around it: what an earlier, killed install left behind is removed first.
+    Hold the lock around it: what an install left behind when the machine stopped is removed first.
     """
-    for left in target.parent.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(left)
-    directory = target.parent / f"{_PARTIAL}{target.name}"
-    directory.mkdir(parents=True)
-    try:
-        yield directory
+    _sweep(target.parent)
+    # Kept: it goes even if this process is killed. Once renamed, there is nothing left to remove.
+    with KeptDirectory(_PARTIAL, parent=target.parent) as kept:
+        yield kept.path
         if target.exists():  # damaged; programs that still run keep their open files
             target.rename(target.parent / f"{_PARTIAL}old")
-        directory.rename(target)
-    finally:
-        for left in target.parent.glob(f"{_PARTIAL}*"):
-            shutil.rmtree(left)
+        kept.path.rename(target)
+    _sweep(target.parent)
 
 
 @contextlib.contextmanager
@@ -112,6 +109,11 @@ def lock(directory: Path, *, waiting: Callable[[], None]) -> Iterator[None]:
             waiting()
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _sweep(root: Path) -> None:
+    for left in root.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:

@@ -8,6 +8,7 @@ published beside it.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tarfile
 import threading
 from typing import TYPE_CHECKING
@@ -35,27 +36,26 @@ def fetch(
     directory: Path,
     *,
     platform: str,
-    hosts: pins.Hosts,
+    source: pins.Source,
     say: Callable[[str], None],
-    sha512: dict[str, str] = pins.ENVTEST_SHA512,
 ) -> None:
     """Put the programs into the directory: all four on Linux, without a controller manager elsewhere.
 
     Raises DownloadError: the network says no, a hash is wrong, or the archive lacks a program.
     """
-    if platform not in sha512:
+    if platform not in source.sha512:
         raise DownloadError(f"there is no official archive for {platform}")
     name = f"envtest-{pins.ENVTEST_VERSION}-{platform}.tar.gz"
-    url = f"{hosts.archives}/envtest-{pins.ENVTEST_VERSION}/{name}"
+    url = f"{source.archives}/envtest-{pins.ENVTEST_VERSION}/{name}"
     _probe(url)
     with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
         archive = directory / name
-        _download(client, url, archive, sha512=sha512[platform], say=say)
+        _download(client, url, archive, sha512=source.sha512[platform], say=say)
         _unpack(archive, directory)
         archive.unlink()
         if platform.startswith("linux-"):
             path = f"{pins.ENVTEST_VERSION}/bin/{platform.replace('-', '/')}/{pins.CONTROLLER_MANAGER}"
-            url = f"{hosts.releases}/{path}"
+            url = f"{source.releases}/{path}"
             published = _published_hash(client, f"{url}.sha512")
             _download(client, url, directory / pins.CONTROLLER_MANAGER, sha512=published, say=say)
 
@@ -121,11 +121,10 @@ def _unpack(archive: Path, directory: Path) -> None:
                 program = member.name.rsplit("/", 1)[-1]
                 if not (member.isfile() and program in pins.REQUIRED):
                     continue
-                source = tar.extractfile(member)
-                if source is not None:
-                    with source, (directory / program).open("wb") as target:
-                        while chunk := source.read(_MEGABYTE):
-                            target.write(chunk)
+                content = tar.extractfile(member)
+                if content is not None:
+                    with content, (directory / program).open("wb") as file:
+                        shutil.copyfileobj(content, file)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DownloadError(f"{archive.name}: cannot be unpacked ({type(error).__name__})") from None
     missing = [program for program in pins.REQUIRED if not (directory / program).exists()]

@@ -23,6 +23,8 @@ import sys
 import time
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# The owner decides when a keeper ends: signals meant for a whole terminal or job are not for it.
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
 def _die_with(parent: int) -> None:
@@ -44,6 +46,8 @@ def run(argv: list[str]) -> int:
     if child == 0:
         # A group of its own, so that what the program starts (compilers, say) can be ended with it.
         os.setpgid(0, 0)
+        for ignored in _IGNORED:  # else the program would ignore them too
+            signal.signal(ignored, signal.SIG_DFL)
         _die_with(keeper)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
@@ -96,8 +100,7 @@ def keep(directory: pathlib.Path) -> int:
 
 
 if __name__ == "__main__":
-    # The owner decides when this ends: signals meant for a whole terminal or job are not for it.
-    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    for ignored in _IGNORED:
         signal.signal(ignored, signal.SIG_IGN)
     if sys.argv[1] == "run":
         sys.exit(run(sys.argv[2:]))

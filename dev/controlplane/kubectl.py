@@ -6,14 +6,12 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from dev.controlplane.errors import KubectlError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 _SECONDS = 110  # below the time limit of a test, so that the message is kubectl's own
-
-
-class KubectlError(RuntimeError):
-    """Kubectl exited with an error; the message holds the command and what it wrote to stderr."""
 
 
 def run(

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REQUIRED = ("etcd", "kube-apiserver", "kubectl")
 CONTROLLER_MANAGER = "kube-controller-manager"
@@ -34,9 +38,10 @@ ENVTEST_SHA512 = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hosts:
-    """Where downloads come from; tests put a server of their own here."""
+class Source:
+    """Where downloads come from and what they must hash to; tests put a server of their own here."""
 
+    sha512: Mapping[str, str] = field(default_factory=lambda: ENVTEST_SHA512)  # of the archive, by platform
     archives: str = "https://github.com/kubernetes-sigs/controller-tools/releases/download"
     releases: str = "https://dl.k8s.io"  # kube-controller-manager, for Linux only
 

@@ -8,13 +8,18 @@ with SIGKILL: at once, and no harder than a machine that loses power.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
 import socket
+import ssl
 import time
 from typing import TYPE_CHECKING, Self
 
 import httpx
 
 from dev.controlplane import binaries, certs, kubeconfig, kubectl
+from dev.controlplane.errors import StartError
 from dev.controlplane.process import Child, KeptDirectory
 
 if TYPE_CHECKING:
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 _START_SECONDS = 90  # about 3 on an idle machine with 2 cores
 _POLL_SECONDS = 0.05
 _PORT_TRIES = 5
+_SOCKET_PATH_BYTES = 103  # macOS allows the least
 _SERVICE_NETWORK = "10.0.0.0/24"
 _FIRST_SERVICE_ADDRESS = "10.0.0.1"  # the kubernetes Service's
 _ISSUER = "https://kubernetes.default.svc"
@@ -33,11 +39,8 @@ _CONTROLLERS = (
     "garbage-collector-controller",
     "namespace-controller",
     "serviceaccount-controller",
+    "clusterrole-aggregation-controller",  # fills view, edit and admin from ClusterRoles labelled for them
 )
-
-
-class StartError(RuntimeError):
-    """A program of the control plane did not come up; the message holds the end of its log."""
 
 
 class _PortTakenError(Exception):
@@ -102,6 +105,8 @@ class ControlPlane:
     def _start(self) -> None:
         self._kept = KeptDirectory("methodsecret-kube-")
         self.directory = self._kept.path
+        if len(os.fsencode(self._socket)) > _SOCKET_PATH_BYTES:
+            raise StartError(f"the path {self._socket} is too long for a socket: set TMPDIR to a shorter one")
         authority = certs.Authority(self.directory)
         self.ca_file = authority.certificate
         authority.server(
@@ -125,6 +130,7 @@ class ControlPlane:
         )
         if self._with_controller_manager and self._programs.controller_manager is not None:
             self._start_controller_manager()
+            self._wait("/api/v1/namespaces/default/serviceaccounts/default", "kube-controller-manager")
         # They are made after /readyz says yes, and the operator looks at kube-system's uid.
         for namespace in ("default", "kube-system"):
             self._wait(f"/api/v1/namespaces/{namespace}", f"namespace {namespace}")
@@ -152,7 +158,11 @@ class ControlPlane:
         if self._apiserver is not None:
             raise StartError("kube-apiserver is running already")
         self._launch_apiserver()
-        self._wait_for_apiserver()
+        try:
+            self._wait_for_apiserver()
+        except _PortTakenError:
+            self.stop_apiserver()
+            raise StartError(f"somebody took port {self._port} while kube-apiserver was stopped") from None
 
     def restart_apiserver(self) -> None:
         """Kill kube-apiserver and start it again, on the same port and data."""
@@ -221,13 +231,17 @@ class ControlPlane:
 
     @property
     def _etcd_url(self) -> str:
-        return f"unix://{self.directory / 'etcd.sock'}"
+        return f"unix://{self._socket}"
+
+    @property
+    def _socket(self) -> Path:
+        return self.directory / "etcd.sock"
 
     def _first_start_apiserver(self, admin: certs.Pair) -> None:
         for attempt in range(1, _PORT_TRIES + 1):
             self._port = _free_port()
             self.url = f"https://127.0.0.1:{self._port}"
-            tls = httpx.create_ssl_context(verify=str(self.ca_file), trust_env=False)
+            tls = ssl.create_default_context(cafile=self.ca_file)
             tls.load_cert_chain(admin.certificate, admin.key)
             self.http = httpx.Client(base_url=self.url, verify=tls, trust_env=False, timeout=30)
             self._launch_apiserver()
@@ -305,17 +319,23 @@ class ControlPlane:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Choose a port that is free now.
+
+    Not one of those that systems give to outgoing connections (from 32768 on Linux, 49152 on macOS): such
+    a one could be taken while kube-apiserver is stopped for a restart.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def start(*, controller_manager: bool = True, say: Callable[[str], None] | None = None) -> ControlPlane:
     """Get the programs if need be, start a control plane and return it once it is ready.
 
     `say` gets lines of progress (default: standard error). Use it as a context manager, or call stop().
-    Raises binaries.NotAvailableError or StartError, whose messages say what to do.
+    Raises NotAvailableError or StartError, whose messages say what to do.
     """
     programs = binaries.ensure(say=say or binaries.say_to_stderr)
     plane = ControlPlane(programs, controller_manager=controller_manager)
