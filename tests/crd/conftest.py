@@ -1,0 +1,7 @@
+"""Fixtures of the CRD's tests."""
+
+from __future__ import annotations
+
+from tests.fixtures_crd import crd
+
+__all__ = ["crd"]
