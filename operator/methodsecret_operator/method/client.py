@@ -177,17 +177,23 @@ def _kind_of(error: Exception) -> str:
     """Return the fixed word for a failure of httpx, its transport, aiohttp or the operating system.
 
     The transport turns some errors of aiohttp into others of httpx (a server that hung up after the
-    request was sent becomes httpx.ConnectTimeout) and lets others through; so the cause decides.
+    request was sent becomes httpx.ConnectTimeout) and lets others through; so their cause counts too.
     """
-    cause = error.__cause__ or error
-    if isinstance(cause, TimeoutError | httpx.TimeoutException):
+    cause = error.__cause__
+    if isinstance(error, TimeoutError) or isinstance(cause or error, TimeoutError | httpx.TimeoutException):
         return "timeout"
-    if isinstance(
-        cause,
-        httpx.ProtocolError | httpx.DecodingError | aiohttp.ClientResponseError | aiohttp.ClientPayloadError,
-    ):
+    if isinstance(error, _UNREADABLE) or isinstance(cause, _UNREADABLE):
         return "unreadable"
     return "connection"
+
+
+_UNREADABLE: Final = (
+    httpx.DecodingError,
+    httpx.ProtocolError,
+    aiohttp.ClientPayloadError,
+    aiohttp.ClientResponseError,
+    aiohttp.http.HttpProcessingError,
+)
 
 
 # --- connections ------------------------------------------------------------------------------------
