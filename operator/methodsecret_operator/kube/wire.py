@@ -123,8 +123,9 @@ def list_methodsecrets(namespace: str | None, *, limit: int, token: str | None) 
 def patch_methodsecret(namespace: str, name: str, patch: Mapping[str, Any], *, status: bool) -> Request:
     """Change a MethodSecret, or its status, by a JSON merge patch (RFC 7386) under the optimistic lock.
 
-    Raises ValueError where the patch does not name the resourceVersion and the uid it was made for:
-    without them the server would write over whatever is there by now.
+    Raises ValueError where the patch does not name the resourceVersion and the uid it was made for: without
+    them the server would write over whatever is there by now. The resourceVersion is the lock, and no other
+    object ever has it; of the uid, kube-apiserver 1.37 takes no notice where a status is written.
     """
     metadata = patch.get("metadata") or {}
     if not metadata.get("resourceVersion") or not metadata.get("uid"):
