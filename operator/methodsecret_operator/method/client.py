@@ -220,6 +220,8 @@ def _http_client(verify: ssl.SSLContext, deadlines: Deadlines) -> httpx.AsyncCli
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Keep aiohttp from sending again: it does so for the errors below, and for no others."""
+    if request.proxy_headers and not request.is_ssl():  # with TLS they go to the proxy by CONNECT
+        request.headers.update(request.proxy_headers)
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):

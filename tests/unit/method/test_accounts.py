@@ -1,0 +1,88 @@
+"""Accounts: what is shared by whom."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from methodsecret_operator import errors
+from methodsecret_operator.method.accounts import Accounts
+from tests.unit.method.servers import always, raw_server, reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ONE, OTHER = "https://dev.methodfi.com", "https://sandbox.methodfi.com"
+
+
+@pytest.fixture
+async def accounts() -> AsyncIterator[Accounts]:
+    accounts = Accounts(writes_per_minute=100, reads_per_minute=200)
+    yield accounts
+    await accounts.aclose()
+
+
+async def test_one_client_per_api_and_key_and_one_budget_per_key(accounts: Accounts) -> None:
+    first = await accounts.client(base_url=ONE, api_key=SecretStr("sk_1"))
+    assert await accounts.client(base_url=ONE + "/", api_key=SecretStr("sk_1")) is first
+    elsewhere = await accounts.client(base_url=OTHER, api_key=SecretStr("sk_1"))
+    stranger = await accounts.client(base_url=ONE, api_key=SecretStr("sk_2"))
+    assert len({first, elsewhere, stranger}) == 3
+    assert elsewhere.writes is first.writes
+    assert stranger.writes is not first.writes
+    assert (first.writes.limit, first.reads.limit) == (100, 200)
+    assert len(accounts.all_budgets()) == 2
+
+
+async def test_white_space_around_a_key_is_not_part_of_it(accounts: Accounts) -> None:
+    async with raw_server() as server:
+        server.talk = always(server, reply(b"{}"))
+        client = await accounts.client(base_url=server.url, api_key=SecretStr(" sk_1\r\n"))
+        await client.ping()
+        await accounts.aclose()
+    assert b"\r\nauthorization: bearer sk_1\r\n" in server.requests[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("", "empty"),
+        ("\n", "only white space"),
+        ("sk_1\r\nX-Evil: 1", "two lines"),
+        ("sk 1", "two words"),
+        ("sk_ä", "not ASCII"),
+        ("sk_\x00", "a control character"),
+        ("k" * 1025, "too long for a header"),
+    ],
+)
+async def test_what_cannot_be_a_key_is_never_sent(accounts: Accounts, key: str, reason: str) -> None:
+    with pytest.raises(errors.MethodUnauthorized) as caught:
+        await accounts.client(base_url=ONE, api_key=SecretStr(key))
+    assert caught.value.kind == "invalid-key", reason
+    assert not accounts.all_budgets()
+
+
+async def test_closing_ends_the_connections_and_forgets_the_keys() -> None:
+    accounts = Accounts(writes_per_minute=100, reads_per_minute=200)
+    async with raw_server() as server:
+        server.talk = always(server, reply(b"{}"))
+        client = await accounts.client(base_url=server.url, api_key=SecretStr("sk_1"))
+        await client.ping()
+        client.writes.block(600)
+        waiting = asyncio.ensure_future(client.delete("sec_a1"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await accounts.aclose()
+        await server.hung_up.wait()
+    assert accounts.all_budgets() == ()
+    assert not [name for name, held in vars(accounts).items() if isinstance(held, dict) and held]
+
+
+async def test_no_repr_shows_a_key(accounts: Accounts) -> None:
+    await accounts.client(base_url=ONE, api_key=SecretStr("sk_canary"))
+    assert "canary" not in repr(accounts) + repr(vars(accounts))
