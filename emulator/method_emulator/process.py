@@ -98,6 +98,13 @@ class EmulatorProcess:
             process.stdout.close()
         return process.wait()
 
+    def wait(self, *, timeout: float) -> int | None:
+        """Wait for a child that was told to end elsewhere; return its exit status, None where it never ran.
+
+        Raises subprocess.TimeoutExpired.
+        """
+        return self._process.wait(timeout) if self._process else None
+
     def kill(self) -> None:
         """End the child at once, as a crash would; everything it stored is gone."""
         if self._process is not None:

@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Choose the targets of a test that takes `method_api`.
 
-    Raises pytest.UsageError where a live run is asked for and the environment does not allow it.
+    The whole run ends where a live one is asked for and the environment does not allow it.
     """
     if "method_api" not in metafunc.fixturenames:
         return
@@ -39,7 +39,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         try:
             live_target(os.environ)
         except RefusedTargetError as error:
-            raise pytest.UsageError(str(error)) from None
+            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
         targets.append(pytest.param("live", marks=pytest.mark.live))
     metafunc.parametrize("target_name", targets)
 
