@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 90  # about 3 on an idle machine with 2 cores
 _POLL_SECONDS = 0.05
+_ASK_SECONDS = 3  # whoever else has taken our port may never answer
 _PORT_TRIES = 5
 _SOCKET_PATH_BYTES = 103  # macOS allows the least
 _SERVICE_NETWORK = "10.0.0.0/24"
@@ -313,7 +314,7 @@ class ControlPlane:
 
     def _is_ok(self, path: str) -> bool:
         try:
-            return self.http.get(path).is_success
+            return self.http.get(path, timeout=_ASK_SECONDS).is_success
         except httpx.TransportError:
             return False
 

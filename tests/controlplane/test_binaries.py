@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dev.controlplane import NotAvailableError, binaries, pins
+from dev.controlplane import NotAvailableError, binaries, cache, pins
 
 if TYPE_CHECKING:
     from dev.controlplane.cache import Binaries
-    from tests.controlplane.conftest import Site
+    from tests.controlplane.conftest import Site, Traces
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -143,6 +147,77 @@ def test_off_linux_go_comes_before_an_archive_without_controller_manager(
     found, _ = _ensure(root / "without", source)
     assert (found.version, found.controller_manager) == (pins.ENVTEST_VERSION, None)
     assert small_programs.exists()
+
+
+def test_who_waited_for_another_install_uses_it(root: Path, site: Site) -> None:
+    source = site.offer()
+    told = threading.Event()
+    found: list[Binaries] = []
+
+    def second() -> None:
+        found.append(binaries.ensure(root=root, source=source, go="", say=lambda _: told.set()))
+
+    thread = threading.Thread(target=second)
+    with cache.lock(root, waiting=lambda: None):
+        thread.start()
+        assert told.wait(20)
+        target = binaries._downloaded(root)
+        with cache.partial(target) as directory:
+            for name in pins.PROGRAMS:
+                (directory / name).write_text("of the first")
+            cache.seal(directory, origin="the first", version="v1")
+    thread.join(20)
+    assert [entry.origin for entry in found] == ["the first"]
+    assert site.requests == []
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 130)])
+def test_a_build_that_is_killed_leaves_nothing(
+    root: Path, tmp_path: Path, traces: Traces, how: signal.Signals, code: int
+) -> None:
+    """A stand-in for the go command that never ends its work: only its being ended is looked at."""
+    go = tmp_path / "go"
+    go.write_text('#!/bin/sh\ncase $1 in list) exit 0;; esac\nsleep 600 & touch "$GOTMPDIR/x"; wait\n')
+    go.chmod(0o755)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    script = (
+        "import pathlib, sys\n"
+        "from dev.controlplane import __main__, build, binaries, pins\n"
+        "root, go = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
+        "source = pins.Source(sha512={})\n"
+        "ensure = binaries.ensure\n"
+        "binaries.ensure = lambda: ensure(root=root, source=source, go=go)\n"
+        "sys.argv[1:] = ['ensure']\n"
+        "sys.exit(__main__.main())\n"
+    )
+    owner = subprocess.Popen(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", script, root, go],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with owner:
+        assert owner.stderr is not None
+        while "linking" not in owner.stderr.readline():
+            assert owner.poll() is None
+        deadline = time.monotonic() + 20
+        while not list(temporary.glob("*/x")):  # the stand-in is at work
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert traces.processes(str(go))
+        owner.send_signal(how)
+    assert owner.returncode == code
+    deadline = time.monotonic() + 20
+    while left := [
+        *traces.processes(str(tmp_path)),
+        *temporary.iterdir(),
+        *root.glob("[!.]*"),
+        *root.glob(".p*"),
+    ]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def test_finding_what_is_there_imports_nothing_slow() -> None:

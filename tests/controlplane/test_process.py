@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SLEEP = f"sleep 600.{os.getpid()}"  # one that no other run of the tests has
+
 # Keeps a directory, and runs a shell there that starts a process of its own; both name the directory.
 OWNER = """
 import pathlib, sys, time
@@ -54,10 +56,14 @@ def test_all_goes_when_the_owner_is_killed(tmp_path: Path, traces: Traces, how: 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_the_program_goes_when_its_keeper_is_killed(tmp_path: Path, traces: Traces) -> None:
-    child = Child(["/bin/sleep", "600.125"], log=tmp_path / "log")
+    child = Child(["/bin/sh", "-c", f"echo up; exec {SLEEP}1"], log=tmp_path / "log")
+    deadline = time.monotonic() + 20
+    while child.log_tail() != "up":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     os.kill(child._keeper.pid, signal.SIGKILL)
     child.stop()
-    traces.wait_until_gone("sleep 600.125")
+    traces.wait_until_gone(f"{SLEEP}1")
 
 
 def test_a_program_that_ends_tells_its_exit_code(tmp_path: Path) -> None:
@@ -68,10 +74,10 @@ def test_a_program_that_ends_tells_its_exit_code(tmp_path: Path) -> None:
 
 
 def test_what_a_program_left_running_ends_with_it(tmp_path: Path, traces: Traces) -> None:
-    child = Child(["/bin/sh", "-c", "sleep 600.25 & exit 0"], log=tmp_path / "log")
+    child = Child(["/bin/sh", "-c", f"{SLEEP}2 & exit 0"], log=tmp_path / "log")
     assert child.wait(20) == 0
     child.stop()
-    traces.wait_until_gone("sleep 600.25")
+    traces.wait_until_gone(f"{SLEEP}2")
 
 
 def test_a_program_ended_by_a_signal_says_which(tmp_path: Path) -> None:
