@@ -22,24 +22,29 @@ _OBSERVED: Final = pytest.StashKey[dict[tuple[str, str], str]]()
 _EMULATOR_KEY: Final = "sk_contract"
 
 
+def _asked_for_live(config: pytest.Config) -> bool:
+    return bool(config.getoption("markexpr").strip() == "live")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Make room for what the tests observe."""
-    config.stash[_OBSERVED] = {}
+    """Refuse a live run that the environment does not allow, before anything is sent.
 
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Choose the targets of a test that takes `method_api`.
-
-    The whole run ends where a live one is asked for and the environment does not allow it.
+    Raises pytest.UsageError.
     """
-    if "method_api" not in metafunc.fixturenames:
-        return
-    targets: list[object] = ["emulator-envelope", "emulator-bare"]
-    if metafunc.config.getoption("markexpr").strip() == "live":
+    config.stash[_OBSERVED] = {}
+    if _asked_for_live(config):
         try:
             live_target(os.environ)
         except RefusedTargetError as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+            raise pytest.UsageError(str(error)) from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the targets of a test that takes `method_api`."""
+    if "method_api" not in metafunc.fixturenames:
+        return
+    targets: list[object] = ["emulator-envelope", "emulator-bare"]
+    if _asked_for_live(metafunc.config):
         targets.append(pytest.param("live", marks=pytest.mark.live))
     metafunc.parametrize("target_name", targets)
 
