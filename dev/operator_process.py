@@ -30,18 +30,6 @@ STOP_SECONDS: Final = 30.0
 
 _POLL_SECONDS: Final = 0.02
 _ROOT: Final = Path(__file__).resolve().parent.parent
-_PROGRAM: Final = (
-    ("-m", "methodsecret_operator", "run")
-    if (_ROOT / "operator" / "methodsecret_operator" / "__main__.py").exists()
-    else (  # goes with the command line's arrival
-        "-c",
-        """import asyncio, sys, structlog
-structlog.configure(processors=[structlog.processors.JSONRenderer()])
-from methodsecret_operator.settings import Settings
-from methodsecret_operator.runtime.app import run
-sys.exit(asyncio.run(run(Settings())))""",
-    )
-)
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
@@ -106,7 +94,7 @@ class OperatorProcess:
         self._log_start = self.log_file.stat().st_size
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *_PROGRAM],
+                [sys.executable, "-m", "methodsecret_operator", "run"],
                 cwd=self.log_file.parent,  # nothing of the checkout is in its reach but what is shipped
                 env=self._env,
                 stdin=subprocess.DEVNULL,
