@@ -213,9 +213,8 @@ class _Stream:
                         if initial is not None and complete:
                             self._finish_list(initial)
                             initial = None
-                if (
-                    initial is None
-                ):  # before that, a resourceVersion does not stand for all that came before it
+                # Within the initial list, a resourceVersion does not stand for all that came before it.
+                if initial is None:
                     self._version = event.resource_version
 
     async def _lines(self, request: wire.Request) -> AsyncGenerator[bytes, None]:
