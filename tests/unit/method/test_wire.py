@@ -154,7 +154,7 @@ UNREADABLE: list[tuple[object, str]] = [
     (b"<html>canary-value</html>", "HTML"),
     (b'{"id": "sec_a", "stat', "broken off"),
     (b'{"id": "sec_a", "status": "act\xff"}', "not UTF-8"),
-    (b'{"id": "sec_a", "status": NaN}', "not JSON"),
+    (b'{"id": "sec_a", "status": "active", "metadata": {"a": NaN}}', "not JSON"),
     (b"[" * 100_000, "nested without end"),
     (b"9" * 10_000, "a number without end"),
     ([], "a list"),
