@@ -356,8 +356,7 @@ def gone(snapshot: Snapshot, create: Create, secret: RemoteSecret | None) -> tup
 def unconfirmed(snapshot: Snapshot, error: MethodError) -> Finding:
     """Return what to say when Method could not be asked about an id."""
     reason, sentence, retry = _failure(snapshot, error)
-    environment = snapshot.object.status.environment
-    return _report(snapshot, reason, sentence, retry=retry, status=error.status, environment=environment)
+    return _report(snapshot, reason, sentence, retry=retry, status=error.status)
 
 
 def _failure(snapshot: Snapshot, error: MethodError) -> tuple[Reason, Sentence, Retry]:
@@ -380,6 +379,8 @@ def _names(s: Snapshot) -> dict[str, object]:
         "secret": spec.value_from.secret_key_ref.name,
         "key": spec.value_from.secret_key_ref.key,
     }
+    if isinstance(s.account, AccountReady):
+        names["environment"] = s.account.environment
     if spec.account is not None:
         names["account_secret"] = spec.account.api_key_secret_ref.name
         names["account_key"] = spec.account.api_key_secret_ref.key
