@@ -116,8 +116,8 @@ class OperatorProcess:
             time.sleep(_POLL_SECONDS)
         return self
 
-    def wait(self, timeout: float = STOP_SECONDS) -> int:
-        """Wait for it to end by itself; return its exit code, or raise OperatorProcessError."""
+    def wait(self, timeout: float | None = STOP_SECONDS) -> int:
+        """Wait for it to end by itself (None: for ever); return its exit code, or raise OperatorProcessError."""
         if self._process is None:
             raise OperatorProcessError("the operator was never started")
         try:

@@ -21,6 +21,7 @@ def forms(value: str) -> dict[str, str]:
         "plain": value,
         "hex": raw.hex(),
         "url": urllib.parse.quote(value, safe=""),
+        "url, path": urllib.parse.quote(value),
         "url, form": urllib.parse.quote_plus(value),
         "json": json.dumps(value)[1:-1],
         "json, utf-8": json.dumps(value, ensure_ascii=False)[1:-1],
