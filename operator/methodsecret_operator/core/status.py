@@ -23,10 +23,12 @@ def summarize(obj: MethodSecret, finding: Finding, *, now: datetime) -> Status:
 
     Where the object's id has moved since the decision was made (another writer, or an older copy of the
     status put back), the id that Method gave us joins `superseded` and everything else is left as it is
-    found: the key is to be looked at again (see `overtaken`).
+    found: the key is to be looked at again (see `overtaken`). What was to be said was about another id.
     """
     former = obj.status
-    if finding.secret is not None and overtaken(obj, finding):
+    if overtaken(obj, finding):
+        if finding.secret is None:
+            return former
         ours = Superseded(
             id=finding.secret.id,
             revision=finding.source.revision if finding.source else None,
@@ -74,8 +76,8 @@ def summarize(obj: MethodSecret, finding: Finding, *, now: datetime) -> Status:
 
 def overtaken(obj: MethodSecret, finding: Finding) -> bool:
     """Whether the status names another id by now than the one that the finding was based on."""
-    ours = finding.secret.id if finding.secret is not None else None
-    return obj.status.id not in (finding.base_id, ours)
+    current = obj.status.id
+    return current != finding.base_id and (finding.secret is None or current != finding.secret.id)
 
 
 def _with(entries: tuple[Superseded, ...], new: Superseded) -> tuple[Superseded, ...]:
