@@ -117,7 +117,10 @@ class OperatorProcess:
         return self
 
     def wait(self, timeout: float | None = STOP_SECONDS) -> int:
-        """Wait for it to end by itself (None: for ever); return its exit code, or raise OperatorProcessError."""
+        """Wait for it to end by itself (None: however long) and return its exit code.
+
+        Raises OperatorProcessError where it takes longer.
+        """
         if self._process is None:
             raise OperatorProcessError("the operator was never started")
         try:
