@@ -1,0 +1,264 @@
+"""What holds for every world that the model can describe."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from methodsecret_operator.core import identity
+from methodsecret_operator.core.conditions import Reason, Sentence
+from methodsecret_operator.core.decision import (
+    AccountReady,
+    Attempt,
+    Confirm,
+    Create,
+    Finding,
+    Leave,
+    Problem,
+    Snapshot,
+    created,
+    decide,
+    failed,
+    gone,
+)
+from methodsecret_operator.core.resource import MethodSecret
+from methodsecret_operator.core.status import overtaken, summarize, worth_writing
+from methodsecret_operator.errors import (
+    MethodError,
+    MethodRateLimited,
+    MethodRejected,
+    MethodUnauthorized,
+    MethodUnavailable,
+)
+from tests.unit import gen
+
+# Few values of each kind, so that what should meet (the revision in status and the wanted one) does.
+VALUES = st.sampled_from(["", "one", "two\n", "drei \U0001f511", "{id}"])
+IDS = st.sampled_from([gen.SECRET_ID, "sec_new1", "sec_forged", "not an id"])
+TOKENS = st.none() | st.sampled_from(["t1", "t2", "{field}"])
+ENVIRONMENTS = st.sampled_from(["production", "sandbox", "dev"])
+METADATA = st.sampled_from(
+    [
+        None,
+        {},
+        {"team": "payments"},
+        {"n": 2**60},
+        {"k8s_uid": "x"},
+        {"long": "x" * 900},
+        {"{brace}": [1.5, None]},
+    ]
+)
+REVISIONS = st.builds(
+    gen.revision,
+    value=VALUES, metadata=st.sampled_from([None, {"team": "payments"}]), environment=ENVIRONMENTS,
+) | st.sampled_from(["", "1:other:key", "no revision"])  # fmt: skip
+ORDINALS = st.integers(0, 3)
+
+NO_ACCOUNT = st.sampled_from(
+    [
+        Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.NO_DEFAULT_KEY),
+        Problem(Reason.NAMESPACE_NOT_ALLOWED, Sentence.NAMESPACE_NOT_ALLOWED),
+        Problem(Reason.UNAUTHORIZED, Sentence.API_KEY_UNUSABLE),
+    ]
+)
+NO_OWN_ACCOUNT = st.sampled_from(
+    [
+        Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_NOT_FOUND),
+        Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_KEY_NOT_FOUND, retry="backoff"),
+        Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_NOT_READABLE, retry="backoff"),
+        Problem(Reason.UNAUTHORIZED, Sentence.API_KEY_UNUSABLE),
+    ]
+)
+NO_SOURCE = st.sampled_from(
+    [
+        Problem(Reason.SOURCE_NOT_FOUND, Sentence.SOURCE_NOT_FOUND),
+        Problem(Reason.SOURCE_KEY_NOT_FOUND, Sentence.SOURCE_KEY_NOT_FOUND),
+        Problem(Reason.PENDING, Sentence.SOURCE_NOT_READABLE, retry="backoff"),
+        Problem(Reason.SOURCE_NOT_ALLOWED, Sentence.SOURCE_NOT_ALLOWED),
+        Problem(Reason.INVALID_SOURCE, Sentence.SOURCE_NOT_TEXT),
+        Problem(Reason.INVALID_SOURCE, Sentence.SOURCE_EMPTY),
+    ]
+)
+
+
+@st.composite
+def statuses(draw: st.DrawFn) -> dict[str, Any]:
+    status = {
+        "id": draw(st.none() | IDS),
+        "status": draw(st.sampled_from([None, "active", "deleted", "novelty"])),
+        "environment": draw(st.none() | ENVIRONMENTS),
+        "observedGeneration": draw(st.integers(-1, 2)),
+        "lastHandledReconcileAt": draw(TOKENS),
+        "lastHandledRotationAt": draw(TOKENS),
+        "source": draw(
+            st.none()
+            | st.fixed_dictionaries(
+                {"uid": st.just(gen.SECRET_UID), "revision": REVISIONS, "resourceVersion": st.just("1")}
+            )
+        ),
+        "pending": draw(st.none() | st.fixed_dictionaries({"revision": REVISIONS, "ordinal": ORDINALS})),
+        "superseded": draw(
+            st.lists(st.fixed_dictionaries({"id": IDS, "supersededAt": st.just(gen.EARLIER)}), max_size=2)
+        ),
+        "conditions": draw(
+            st.lists(st.sampled_from(["Ready", "Stalled", "RotationPending"]), max_size=2, unique=True).map(
+                lambda kinds: [gen.raw_condition(kind) for kind in kinds]
+            )
+        ),
+    }
+    return {name: value for name, value in status.items() if value is not None}
+
+
+@st.composite
+def objects(draw: st.DrawFn) -> MethodSecret:
+    spec = gen.raw_spec(rotation={"policy": draw(st.sampled_from(["Automatic", "OnRequest"]))})
+    if (metadata := draw(METADATA)) is not None:
+        spec["metadata"] = metadata
+    if draw(st.booleans()):
+        spec["account"] = gen.own_account(draw(ENVIRONMENTS))
+    tokens = {
+        gen.RECONCILE: draw(TOKENS),
+        gen.ROTATE: draw(TOKENS),
+        gen.PAUSED: draw(st.sampled_from([None, "true"])),
+    }
+    return gen.method_secret(
+        generation=draw(st.integers(1, 2)),
+        annotations={name: token for name, token in tokens.items() if token is not None},
+        deleted=draw(st.sampled_from([False, False, True])),
+        spec=spec,
+        status=draw(statuses()),
+    )
+
+
+@st.composite
+def creates(draw: st.DrawFn) -> Create:
+    """Draw a create as one was decided on before: for another value, maybe."""
+    whole = gen.snapshot(source=gen.source(draw(VALUES)))
+    return gen.as_create(decide(whole))
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    obj = draw(objects())
+    own = obj.spec.account
+    environment: Any = own.environment if own is not None else draw(ENVIRONMENTS)
+    problem: Any = NO_ACCOUNT if own is None else NO_OWN_ACCOUNT
+    attempts = st.builds(Attempt, revision=REVISIONS, ordinal=ORDINALS, unresolved=st.none() | creates())
+    remotes = st.builds(
+        gen.remote,
+        IDS,
+        status=st.sampled_from(["active", "deleted", "novelty"]),
+        metadata=st.none()
+        | REVISIONS.map(lambda revision: gen.marker(revision=revision))
+        | st.just({"a": 1}),
+    )
+    return gen.snapshot(
+        obj,
+        account=draw(st.just(AccountReady(environment=environment)) | problem),
+        source=draw(VALUES.map(gen.source) | NO_SOURCE),
+        attempt=draw(st.none() | attempts),
+        trusted=draw(st.booleans()),
+        evidence=draw(st.dictionaries(IDS, st.none() | remotes, max_size=2)),
+    )
+
+
+ERRORS = st.builds(
+    gen.error,
+    st.sampled_from([MethodUnavailable, MethodRejected, MethodUnauthorized, MethodRateLimited]),
+    kind=st.sampled_from(["http", "timeout", "unreadable", "refused"]),
+    status=st.sampled_from([200, 400, 401, 409, 422, 429, 500, 503]),
+    idem_status=st.sampled_from([None, "stored", "bypassed", "replayed"]),
+    retry_after=st.sampled_from([None, 60.0]),
+)
+
+
+def check_finding(whole: Snapshot, finding: Finding) -> None:
+    """Check what holds for whatever is said."""
+    braces = "".join(part for part in ("{field}", "{id}", "{brace}") if part in finding.message)
+    assert braces == "", finding.message
+    assert "None" not in finding.message
+    for value in ("drei", "two\n"):
+        assert value not in finding.message
+    assert isinstance(finding.retry, float) or finding.retry in {"backoff", "resync"}
+    assert finding.base_id == whole.object.status.id
+    assert finding.generation == whole.object.metadata.generation
+    # Ready is only said where an id is named that it is said of.
+    assert not finding.reason.ready or finding.secret is not None or finding.base_id is not None
+    status = summarize(whole.object, finding, now=gen.NOW)
+    assert {"Ready", "Reconciling", "Stalled", "RotationPending"} >= {c.type for c in status.conditions}
+    assert len({"Reconciling", "Stalled"} & {c.type for c in status.conditions}) == (not finding.reason.ready)
+    # What was known is known still: an id is current, or superseded, but never dropped.
+    ids = {status.id, *(entry.id for entry in status.superseded)}
+    former = whole.object.status
+    assert ids >= {former.id, *(entry.id for entry in former.superseded)} - {None}
+    # To say the same again is no write.
+    written = whole.object.model_copy(update={"status": status})
+    if not overtaken(written, finding):
+        assert not worth_writing(status, summarize(written, finding, now=gen.later(hours=1)))
+
+
+@gen.EXAMPLES
+@given(snapshots())
+def test_every_world_calls_for_one_action_always_the_same(whole: Snapshot) -> None:
+    action = decide(whole)
+    assert isinstance(action, Leave | Confirm | Create | Finding)
+    assert decide(replace(whole, object=copy.deepcopy(whole.object))) == action
+    # It does not look at the clock.
+    assert decide(replace(whole, now=gen.later(days=400))) == action
+    if isinstance(action, Finding):
+        check_finding(whole, action)
+
+
+@gen.EXAMPLES
+@given(snapshots())
+def test_a_create_is_within_bounds_and_its_key_is_its_own(whole: Snapshot) -> None:
+    action = decide(whole)
+    if not isinstance(action, Create) or (whole.attempt and whole.attempt.unresolved is action):
+        return
+    assert identity.size(action.metadata) <= identity.METADATA_LIMIT
+    assert action.idempotency_key == identity.idempotency_key(
+        uid=gen.UID, revision=action.revision, ordinal=action.ordinal
+    )
+    marker = identity.Marker.read(action.metadata)
+    assert marker is not None
+    assert marker.revision == action.revision == action.source.revision
+
+
+@gen.EXAMPLES
+@given(snapshots())
+def test_asking_comes_to_an_end(whole: Snapshot) -> None:
+    action = decide(whole)
+    if isinstance(action, Confirm):
+        for answer in (None, gen.remote(action.id), gen.remote(action.id, metadata=None)):
+            asked = replace(whole, evidence={**whole.evidence, action.id: answer})
+            assert not isinstance(decide(asked), Confirm)
+
+
+@gen.EXAMPLES
+@given(snapshots(), ERRORS)
+def test_every_outcome_of_every_create_can_be_said(whole: Snapshot, error: MethodError) -> None:
+    action = decide(whole)
+    if not isinstance(action, Create):
+        return
+    for status in ("active", "novelty"):
+        finding = created(whole, action, gen.remote(status=status))
+        check_finding(whole, finding)
+        assert finding.secret is not None
+    for finding, attempt in (
+        failed(whole, action, error),
+        gone(whole, action, None),
+        gone(whole, action, gen.remote(status="deleted")),
+    ):
+        check_finding(whole, finding)
+        assert finding.secret is None
+        following = decide(replace(whole, attempt=attempt))
+        # Either the very same create, or one under a key that was not used yet; never none without a word.
+        assert (
+            following is action
+            or not isinstance(following, Create)
+            or (following.idempotency_key != action.idempotency_key)
+        )
