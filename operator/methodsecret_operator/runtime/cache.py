@@ -96,11 +96,11 @@ class ObjectCache:
             return
         entry, compact = self._entries.get(key), _compact(raw)
         version = _version(raw)
+        if entry is not None and version <= entry.version:
+            return  # also where it is of a former object by that name
         if entry is None or entry.uid != raw["metadata"]["uid"]:
             self._entries[key] = _Entry(uid=raw["metadata"]["uid"], version=version, blob=_dump(compact))
             self._wake(key)
-            return
-        if version <= entry.version:
             return
         former = json.loads(entry.blob)
         foreign = former.get("status") != compact.get("status")
@@ -126,6 +126,8 @@ class ObjectCache:
 
     def drop(self, key: str, *, uid: str) -> None:
         """Drop an object that is known to be gone, unless another of that name has come since."""
+        if key in self._held_back:  # all of it is older than the object's end
+            self._held_back[key] = [raw for raw in self._held_back[key] if raw["metadata"]["uid"] != uid]
         entry = self._entries.get(key)
         if entry is not None and entry.uid == uid:
             del self._entries[key]

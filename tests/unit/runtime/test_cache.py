@@ -1,0 +1,292 @@
+"""The cache of objects: who is woken by what, whose write it was, and what is never believed."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, NamedTuple
+
+import pytest
+
+from methodsecret_operator.errors import SchemaError
+from methodsecret_operator.runtime.cache import ObjectCache
+from tests.unit import gen
+
+KEY = f"{gen.NAMESPACE}/{gen.NAME}"
+OTHER_UID = "ffffffff-1111-4222-8333-944444444444"
+
+
+class Woken(list[str]):
+    """The keys that were woken, since last asked."""
+
+    def taken(self) -> list[str]:
+        keys = list(self)
+        self.clear()
+        return keys
+
+
+@pytest.fixture
+def woken() -> Woken:
+    return Woken()
+
+
+@pytest.fixture
+def cache(woken: Woken) -> ObjectCache:
+    return ObjectCache(wake=woken.append)
+
+
+def version(cache: ObjectCache) -> int | None:
+    return cache.version(KEY)
+
+
+# --- observing --------------------------------------------------------------------------------------
+
+
+def test_a_new_object_wakes_and_is_trusted(cache: ObjectCache, woken: Woken) -> None:
+    # What is there at the start is taken as we left it: a restart must not ask about every id.
+    cache.observe(gen.raw_object(status=gen.raw_ready_status()))
+    assert woken == [KEY]
+    assert cache.get(KEY) == gen.synced(annotations={})
+    assert (cache.trusted(KEY), version(cache), len(cache), cache.keys()) == (True, 100, 1, [KEY])
+
+
+def test_what_is_not_there(cache: ObjectCache) -> None:
+    assert (cache.get(KEY), version(cache), cache.trusted(KEY)) == (None, None, True)
+    cache.trust(KEY)
+    cache.take(gen.raw_object())
+    cache.drop(KEY, uid=gen.UID)
+    assert len(cache) == 0
+
+
+class Event(NamedTuple):
+    """A later event of the same object, and what it means."""
+
+    reason: str
+    changed: dict[str, Any]
+    wakes: bool
+    trusted: bool = True
+
+
+EVENTS = [
+    Event("nothing has changed", {}, wakes=False),
+    Event("a label", {"labels": {"a": "b"}}, wakes=False),
+    Event("somebody else's annotation", {"annotations": {"argocd/tracking": "x"}}, wakes=False),
+    Event("a new spec", {"generation": 2, "spec": gen.raw_spec(metadata={"a": "b"})}, wakes=True),
+    Event("deleted", {"deleted": True}, wakes=True),
+    Event("paused", {"annotations": {gen.PAUSED: "true"}}, wakes=True),
+    Event("asked to reconcile", {"annotations": {gen.RECONCILE: "t"}}, wakes=True),
+    Event("asked to rotate", {"annotations": {gen.ROTATE: "t"}}, wakes=True),
+    Event(
+        "somebody else wrote the status",
+        {"status": gen.raw_ready_status(id="sec_forged")},
+        wakes=True,
+        trusted=False,
+    ),
+    Event("somebody else emptied the status", {"status": {}}, wakes=True, trusted=False),
+]
+
+
+@pytest.mark.parametrize("row", EVENTS, ids=lambda row: row.reason)
+def test_what_a_later_event_means(cache: ObjectCache, woken: Woken, row: Event) -> None:
+    before: dict[str, Any] = {"status": gen.raw_ready_status()}
+    cache.observe(gen.raw_object(**before))
+    woken.clear()
+    cache.observe(gen.raw_object(version=101, **(before | row.changed)))
+    assert woken.taken() == ([KEY] if row.wakes else [])
+    assert cache.trusted(KEY) is row.trusted
+    assert version(cache) == 101
+
+
+@pytest.mark.parametrize("older", [99, 100])
+def test_an_older_event_changes_nothing(cache: ObjectCache, woken: Woken, older: int) -> None:
+    cache.observe(gen.raw_object())
+    woken.clear()
+    cache.observe(gen.raw_object(version=older, generation=2, status=gen.raw_ready_status()))
+    assert (woken, version(cache), cache.trusted(KEY)) == ([], 100, True)
+    assert cache.get(KEY) == gen.method_secret(annotations={})
+
+
+def test_versions_are_compared_as_numbers(cache: ObjectCache) -> None:
+    cache.observe(gen.raw_object(version=99))
+    cache.observe(gen.raw_object(version=100, generation=2))
+    assert version(cache) == 100
+
+
+def test_trust_comes_back_by_confirmation_only(cache: ObjectCache) -> None:
+    cache.observe(gen.raw_object())
+    cache.observe(gen.raw_object(version=101, status=gen.raw_ready_status()))
+    cache.observe(gen.raw_object(version=102, status=gen.raw_ready_status(), generation=2))
+    assert not cache.trusted(KEY)
+    cache.trust(KEY)
+    assert cache.trusted(KEY)
+
+
+def test_an_object_created_again_under_its_name_is_another(cache: ObjectCache, woken: Woken) -> None:
+    cache.observe(gen.raw_object())
+    cache.observe(gen.raw_object(version=101, status=gen.raw_ready_status()))
+    assert not cache.trusted(KEY)
+    woken.clear()
+    cache.observe(gen.raw_object(version=102, uid=OTHER_UID))
+    assert woken == [KEY]
+    assert cache.trusted(KEY)
+    found = cache.get(KEY)
+    assert found is not None
+    assert found.metadata.uid == OTHER_UID
+
+
+def test_a_late_event_of_the_former_object_does_not_bring_it_back(cache: ObjectCache, woken: Woken) -> None:
+    # A list that began before the object was created again can say so after the watch has told of it.
+    cache.observe(gen.raw_object(version=102, uid=OTHER_UID))
+    woken.clear()
+    cache.observe(gen.raw_object(version=101))
+    found = cache.get(KEY)
+    assert found is not None
+    assert (found.metadata.uid, woken) == (OTHER_UID, [])
+
+
+def test_an_object_that_does_not_fit_is_named_with_its_fields_and_without_its_content(
+    cache: ObjectCache,
+) -> None:
+    cache.observe(
+        gen.raw_object(spec={"valueFrom": {"secretKeyRef": {"name": gen.CANARY + "/", "key": "k"}}})
+    )
+    with pytest.raises(SchemaError) as caught:
+        cache.get(KEY)
+    assert (caught.value.key, caught.value.fields) == (KEY, ["spec.valueFrom.secretKeyRef.name"])
+    assert gen.CANARY not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_only_what_is_needed_is_kept(cache: ObjectCache) -> None:
+    cache.observe(gen.raw_object(annotations={"kubectl/last-applied": gen.CANARY, gen.ROTATE: "t"}))
+    assert gen.CANARY not in str(cache._entries)  # what is held in memory is the promise
+    found = cache.get(KEY)
+    assert found is not None
+    assert found.metadata.annotations == {gen.ROTATE: "t"}
+
+
+# --- our own writes ---------------------------------------------------------------------------------
+
+WRITTEN = gen.raw_object(version=101, status=gen.raw_ready_status())
+
+
+def test_our_own_write_wakes_nobody_when_its_event_comes_first(cache: ObjectCache, woken: Woken) -> None:
+    cache.observe(gen.raw_object())
+    woken.clear()
+    with cache.own_write(KEY):
+        cache.observe(WRITTEN)
+        assert version(cache) == 100  # held back until it is known whose it is
+        cache.take(WRITTEN)
+    assert (woken, cache.trusted(KEY), version(cache)) == ([], True, 101)
+    assert cache.get(KEY) == gen.synced(annotations={}, version=101)
+
+
+def test_our_own_write_wakes_nobody_when_its_answer_comes_first(cache: ObjectCache, woken: Woken) -> None:
+    cache.observe(gen.raw_object())
+    woken.clear()
+    with cache.own_write(KEY):
+        cache.take(WRITTEN)
+    cache.observe(WRITTEN)
+    assert (woken, cache.trusted(KEY), version(cache)) == ([], True, 101)
+
+
+def test_what_somebody_else_did_meanwhile_counts_once_our_write_is_over(
+    cache: ObjectCache, woken: Woken
+) -> None:
+    cache.observe(gen.raw_object())
+    woken.clear()
+    with cache.own_write(KEY):
+        cache.observe(gen.raw_object(version=102, status=gen.raw_ready_status(id="sec_forged")))
+        cache.take(WRITTEN)
+        assert woken == []
+    assert (woken, cache.trusted(KEY), version(cache)) == ([KEY], False, 102)
+
+
+def test_a_write_that_failed_holds_nothing_back_for_good(cache: ObjectCache, woken: Woken) -> None:
+    cache.observe(gen.raw_object())
+    woken.clear()
+    with contextlib.suppress(RuntimeError), cache.own_write(KEY):
+        cache.observe(gen.raw_object(version=101, status=gen.raw_ready_status()))
+        raise RuntimeError
+    assert (woken, cache.trusted(KEY), version(cache)) == ([KEY], False, 101)
+
+
+def test_other_keys_are_not_held_back(cache: ObjectCache, woken: Woken) -> None:
+    with cache.own_write(KEY):
+        cache.observe(gen.raw_object(name="another"))
+        assert woken == ["payments/another"]
+
+
+def test_an_answer_older_than_what_is_known_is_not_taken(cache: ObjectCache) -> None:
+    cache.observe(gen.raw_object(version=103, generation=2))
+    cache.take(WRITTEN)
+    assert (version(cache), cache.get(KEY)) == (
+        103,
+        gen.method_secret(version=103, generation=2, annotations={}),
+    )
+
+
+def test_an_answer_for_a_former_object_is_not_taken(cache: ObjectCache) -> None:
+    cache.observe(gen.raw_object(uid=OTHER_UID))
+    cache.take(WRITTEN)
+    assert version(cache) == 100
+
+
+def test_what_was_held_back_of_an_object_goes_with_it(cache: ObjectCache, woken: Woken) -> None:
+    # The watch has told of our write and of the deletion before our write's answer was read.
+    cache.observe(gen.raw_object())
+    with cache.own_write(KEY):
+        cache.observe(WRITTEN)
+        cache.forget(gen.raw_object(version=102))
+        cache.take(WRITTEN)
+        woken.clear()
+    assert (cache.get(KEY), woken) == (None, [])
+
+
+def test_what_was_held_back_of_the_next_object_stays(cache: ObjectCache, woken: Woken) -> None:
+    cache.observe(gen.raw_object())
+    with cache.own_write(KEY):
+        cache.observe(gen.raw_object(version=103, uid=OTHER_UID))
+        cache.forget(gen.raw_object(version=102))
+        woken.clear()
+    assert woken == [KEY]
+    assert version(cache) == 103
+
+
+# --- forgetting -------------------------------------------------------------------------------------
+
+
+def test_a_deleted_object_is_dropped_and_its_key_woken(cache: ObjectCache, woken: Woken) -> None:
+    cache.observe(gen.raw_object())
+    woken.clear()
+    cache.forget(gen.raw_object(version=101))
+    assert (cache.get(KEY), woken) == (None, [KEY])
+
+
+def test_the_end_of_a_former_object_does_not_end_the_new_one(cache: ObjectCache, woken: Woken) -> None:
+    cache.observe(gen.raw_object(version=102, uid=OTHER_UID))
+    woken.clear()
+    cache.forget(gen.raw_object(version=101))
+    assert (len(cache), woken) == (1, [])
+
+
+def test_prune_drops_what_a_list_no_longer_has(cache: ObjectCache, woken: Woken) -> None:
+    for name, at in (("alive", 90), ("gone", 100), ("newer", 101)):
+        cache.observe(gen.raw_object(name=name, version=at))
+    cache.observe(gen.raw_object(namespace="payments-2", name="gone"))
+    woken.clear()
+    # At version 100 the list could not know of what came at 101; and it was of one namespace.
+    cache.prune({"payments/alive"}, namespace="payments", before=100)
+    assert sorted(cache.keys()) == ["payments-2/gone", "payments/alive", "payments/newer"]
+    assert woken == ["payments/gone"]
+
+
+def test_prune_of_all_namespaces(cache: ObjectCache) -> None:
+    cache.observe(gen.raw_object())
+    cache.observe(gen.raw_object(namespace="other"))
+    cache.prune({KEY}, namespace=None, before=100)
+    assert cache.keys() == [KEY]
+
+
+def test_waking_on_demand(cache: ObjectCache, woken: Woken) -> None:
+    cache.wake(KEY)
+    assert woken == [KEY]
