@@ -45,10 +45,12 @@ class Stage:
         self.directory = kept.path
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # A second Ctrl-C must not stop the cleaning up, which takes a second.
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        if kind is not None and hasattr(self, "operator"):
+            self.operator.kill()  # it may be what hangs
         self._stack.close()
 
     def start_control_plane(self, *, controller_manager: bool) -> None:
