@@ -14,7 +14,7 @@ else
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/methodsecret-operator
 endif
 VENV := $(shell "$(PYTHON)" -B dev/venv.py --path)
-RUN  := $(VENV)/bin/python
+RUN  := "$(VENV)/bin/python"
 
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/emulator:$(CURDIR)
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
@@ -29,9 +29,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: venv
-venv: $(VENV)/complete ## the Python environment, outside the checkout
-
-$(VENV)/complete:
+venv: ## the Python environment, outside the checkout
 	@"$(PYTHON)" -B dev/venv.py > /dev/null
 
 .PHONY: controlplane
@@ -70,7 +68,7 @@ format: venv ## format the code and mend what ruff can mend
 
 .PHONY: wheel-test
 wheel-test: venv ## build the wheel, install it in an empty environment, run the unit tests against it
-	@$(RUN) -B dev/wheel_test.py
+	@$(RUN) -B -m dev.wheel_test
 
 .PHONY: lock
 lock: ## refresh constraints*.txt from pyproject.toml (needs uv)
