@@ -16,18 +16,19 @@ from pydantic import JsonValue, SecretStr
 
 from methodsecret_operator.core import identity
 from methodsecret_operator.core.conditions import Reason
-from methodsecret_operator.core.decision import (
+from methodsecret_operator.core.decision import decide
+from methodsecret_operator.core.remote import ACTIVE, RemoteSecret
+from methodsecret_operator.core.resource import GROUP, MethodSecret, Source
+from methodsecret_operator.core.snapshot import (
     AccountReady,
     Action,
+    Attempt,
     Create,
     Finding,
     Problem,
     Snapshot,
     SourceValue,
-    decide,
 )
-from methodsecret_operator.core.remote import ACTIVE, RemoteSecret
-from methodsecret_operator.core.resource import GROUP, MethodSecret, Source
 from methodsecret_operator.errors import MethodError
 
 EXAMPLES: Final = settings(max_examples=60, deadline=None, derandomize=True)
@@ -202,6 +203,12 @@ def as_create(action: Action | Problem) -> Create:
     """Return an action that must be a create."""
     assert isinstance(action, Create), f"expected a Create, got {action}"
     return action
+
+
+def attempt(**changed: Any) -> Attempt:  # noqa: ANN401 - Attempt's fields
+    """Return what is known of the ordinary object's last create: by default, that its first one failed."""
+    whole = Attempt(revision=revision(), ordinal=1, since=NOW)
+    return replace(whole, **changed)
 
 
 def finding(**changed: Any) -> Finding:  # noqa: ANN401 - Finding's fields

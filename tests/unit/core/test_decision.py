@@ -10,19 +10,18 @@ from pydantic import SecretStr
 
 from methodsecret_operator.core import decision, identity
 from methodsecret_operator.core.conditions import Reason, Sentence
-from methodsecret_operator.core.decision import (
+from methodsecret_operator.core.decision import decide
+from methodsecret_operator.core.resource import PendingCreate, Source
+from methodsecret_operator.core.snapshot import (
     AccountReady,
     Action,
-    Attempt,
     Confirm,
     Create,
     Finding,
     Leave,
     Problem,
     Snapshot,
-    decide,
 )
-from methodsecret_operator.core.resource import PendingCreate, Source
 from tests.unit import gen
 from tests.unit.gen import CANARY, SECRET_ID, SECRET_UID, SECRET_VERSION
 
@@ -36,6 +35,7 @@ WAITS = (
     f"Secret acme, key api-key, or spec.metadata has changed; {SECRET_ID} keeps the former value until a"
     " rotation is requested with the annotation methodfi.com/rotation-requested-at."
 )
+FROZEN = gen.remote(SECRET_ID, status="frozen")
 NOT_ACTIVE = (
     f"Method created {SECRET_ID}, but does not call it active yet; the operator looks again by itself."
 )
@@ -91,7 +91,7 @@ class Row(NamedTuple):
 NO_SOURCE = Problem(Reason.SOURCE_NOT_FOUND, Sentence.SOURCE_NOT_FOUND)
 NO_ACCOUNT = Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.NO_DEFAULT_KEY)
 UNRESOLVED = replace(a_create(), value=SecretStr("the former value"), revision=OTHER)
-UNKNOWN_OUTCOME = Attempt(revision=OTHER, ordinal=0, unresolved=UNRESOLVED)
+UNKNOWN_OUTCOME = gen.attempt(revision=OTHER, ordinal=0, unresolved=UNRESOLVED)
 
 AT_REST = [
     Row(
@@ -233,12 +233,12 @@ HOLDING = [
             gen.synced(status={"status": "processing"}),
             evidence={SECRET_ID: gen.remote(SECRET_ID, status="frozen")},
         ),
-        said(Reason.PENDING, NOT_ACTIVE, base_id=SECRET_ID, retry="backoff"),
+        said(Reason.PENDING, NOT_ACTIVE, base_id=SECRET_ID, retry="backoff", secret=FROZEN),
     ),
     Row(
         "our own id that Method does not show yet is waited for",
         gen.snapshot(gen.synced(status={"status": "processing"}), evidence={SECRET_ID: None}),
-        said(Reason.PENDING, NOT_ACTIVE, base_id=SECRET_ID, retry="backoff"),
+        said(Reason.PENDING, Sentence.MISSING.format(id=SECRET_ID), base_id=SECRET_ID, retry=60.0),
     ),
 ]
 
@@ -263,7 +263,7 @@ UNTRUSTED = [
         gen.snapshot(
             gen.synced(), trusted=False, evidence={SECRET_ID: gen.remote(SECRET_ID, status="frozen")}
         ),
-        said(Reason.PENDING, NOT_ACTIVE, base_id=SECRET_ID, retry="backoff"),
+        said(Reason.PENDING, NOT_ACTIVE, base_id=SECRET_ID, retry="backoff", secret=FROZEN),
     ),
     Row(
         "another object's secret is not this one's, whatever its status says",
@@ -370,7 +370,7 @@ CHANGED = [
 ORDINALS = [
     Row(
         "the count goes on where this process knows it",
-        gen.snapshot(attempt=Attempt(revision=gen.revision(), ordinal=3)),
+        gen.snapshot(attempt=gen.attempt(revision=gen.revision(), ordinal=3)),
         a_create(ordinal=3),
     ),
     Row(
@@ -379,7 +379,7 @@ ORDINALS = [
             gen.method_secret(
                 status={"observedGeneration": 1, "pending": {"revision": gen.revision(), "ordinal": 2}}
             ),
-            attempt=Attempt(revision=gen.revision(), ordinal=5),
+            attempt=gen.attempt(revision=gen.revision(), ordinal=5),
         ),
         a_create(ordinal=5),
     ),
@@ -396,7 +396,7 @@ ORDINALS = [
         "another value counts from zero",
         gen.snapshot(
             gen.method_secret(status={"observedGeneration": 1, "pending": {"revision": OTHER, "ordinal": 2}}),
-            attempt=Attempt(revision=OTHER, ordinal=4),
+            attempt=gen.attempt(revision=OTHER, ordinal=4),
         ),
         a_create(),
     ),

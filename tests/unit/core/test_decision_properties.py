@@ -11,21 +11,18 @@ from hypothesis import strategies as st
 
 from methodsecret_operator.core import identity
 from methodsecret_operator.core.conditions import Reason, Sentence
-from methodsecret_operator.core.decision import (
+from methodsecret_operator.core.decision import created, decide
+from methodsecret_operator.core.outcome import failed, gone
+from methodsecret_operator.core.resource import MethodSecret
+from methodsecret_operator.core.snapshot import (
     AccountReady,
-    Attempt,
     Confirm,
     Create,
     Finding,
     Leave,
     Problem,
     Snapshot,
-    created,
-    decide,
-    failed,
-    gone,
 )
-from methodsecret_operator.core.resource import MethodSecret
 from methodsecret_operator.core.status import overtaken, summarize, worth_writing
 from methodsecret_operator.errors import (
     MethodError,
@@ -147,7 +144,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     own = obj.spec.account
     environment: Any = own.environment if own is not None else draw(ENVIRONMENTS)
     problem: Any = NO_ACCOUNT if own is None else NO_OWN_ACCOUNT
-    attempts = st.builds(Attempt, revision=REVISIONS, ordinal=ORDINALS, unresolved=st.none() | creates())
+    attempts = st.builds(gen.attempt, revision=REVISIONS, ordinal=ORDINALS, unresolved=st.none() | creates())
     remotes = st.builds(
         gen.remote,
         IDS,
@@ -250,8 +247,8 @@ def test_every_outcome_of_every_create_can_be_said(whole: Snapshot, error: Metho
         assert finding.secret is not None
     for finding, attempt in (
         failed(whole, action, error),
-        gone(whole, action, None),
-        gone(whole, action, gen.remote(status="deleted")),
+        gone(whole, action, "sec_new1", deleted=False),
+        gone(whole, action, "sec_new1", deleted=True),
     ):
         check_finding(whole, finding)
         assert finding.secret is None

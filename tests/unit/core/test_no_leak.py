@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from methodsecret_operator.core.decision import Attempt, created, decide, failed
+from methodsecret_operator.core.decision import created, decide
 from methodsecret_operator.core.identity import DigestKey
+from methodsecret_operator.core.outcome import failed
 from methodsecret_operator.core.remote import RemoteSecret
 from methodsecret_operator.core.status import summarize
 from methodsecret_operator.errors import MethodUnavailable
@@ -17,7 +18,7 @@ from tests.unit import gen
 
 WHOLE = gen.snapshot()
 CREATE = gen.create(WHOLE)
-UNRESOLVED = Attempt(revision=CREATE.revision, ordinal=0, unresolved=CREATE)
+UNRESOLVED = gen.attempt(revision=CREATE.revision, ordinal=0, unresolved=CREATE)
 FAILED = failed(WHOLE, CREATE, gen.error(MethodUnavailable, kind="timeout"))
 CREATED = created(WHOLE, CREATE, gen.remote())
 

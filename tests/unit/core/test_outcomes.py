@@ -8,20 +8,10 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from methodsecret_operator.core.conditions import Reason, Sentence
-from methodsecret_operator.core.decision import (
-    UNAUTHORIZED_RETRY,
-    Attempt,
-    Create,
-    Problem,
-    Retry,
-    Snapshot,
-    created,
-    decide,
-    failed,
-    gone,
-    unconfirmed,
-)
+from methodsecret_operator.core.decision import created, decide
+from methodsecret_operator.core.outcome import UNAUTHORIZED_RETRY, failed, gone, unconfirmed
 from methodsecret_operator.core.resource import PendingCreate, Source
+from methodsecret_operator.core.snapshot import Attempt, Create, Problem, Retry, Snapshot
 from methodsecret_operator.core.status import summarize, worth_writing
 from methodsecret_operator.errors import (
     MethodError,
@@ -38,7 +28,7 @@ HELD = Source(uid=gen.SECRET_UID, revision=gen.revision(), resource_version=gen.
 
 
 def unresolved(create: Create) -> Attempt:
-    return Attempt(revision=create.revision, ordinal=create.ordinal, unresolved=create)
+    return gen.attempt(revision=create.revision, ordinal=create.ordinal, unresolved=create)
 
 
 # --- created ----------------------------------------------------------------------------------------
@@ -140,7 +130,7 @@ def test_a_create_settled_late_is_synced_only_while_it_is_wanted(row: Late) -> N
 
 def test_another_create_than_the_unresolved_one_is_what_was_just_decided_on() -> None:
     create = gen.create()
-    whole = gen.snapshot(source=gen.source("newer"), attempt=Attempt(revision=create.revision, ordinal=1))
+    whole = gen.snapshot(source=gen.source("newer"), attempt=gen.attempt(revision=create.revision, ordinal=1))
     assert created(whole, create, gen.remote()).reason is Reason.SYNCED
 
 
@@ -289,13 +279,14 @@ FAILURES = [
 
 @pytest.mark.parametrize("row", FAILURES, ids=lambda row: row.reason)
 def test_what_a_failed_create_leaves(row: Failure) -> None:
-    whole = gen.snapshot(attempt=Attempt(revision=gen.revision(), ordinal=2))
+    whole = gen.snapshot(attempt=gen.attempt(revision=gen.revision(), ordinal=2))
     create = gen.create(whole)
     found, attempt = failed(whole, create, row.error)
     if row.key == "final":
-        assert attempt == Attempt(revision=create.revision, ordinal=3)
+        assert attempt == gen.attempt(revision=create.revision, ordinal=3)
     else:
-        assert attempt == Attempt(revision=create.revision, ordinal=2, unresolved=create)
+        server_error = row.error.status is not None and row.error.status >= 500
+        assert attempt == gen.attempt(ordinal=2, unresolved=create, server_error=server_error)
         assert attempt.unresolved is create
     assert found == gen.finding(
         reason=row.word,
@@ -357,8 +348,8 @@ SETTLING = "A create is being settled with Method; the operator tries again by i
 def test_a_replayed_secret_that_was_deleted_ends_its_key() -> None:
     whole = gen.snapshot()
     create = gen.create(whole)
-    found, attempt = gone(whole, create, gen.remote(status="deleted"))
-    assert attempt == Attempt(revision=create.revision, ordinal=1)
+    found, attempt = gone(whole, create, "sec_new1", deleted=True)
+    assert attempt == gen.attempt(revision=create.revision, ordinal=1)
     assert (found.reason, found.message, found.retry) == (Reason.PENDING, SETTLING, 0.0)
     assert found.pending == PendingCreate(revision=create.revision, ordinal=1)
     assert found.secret is None
@@ -367,7 +358,7 @@ def test_a_replayed_secret_that_was_deleted_ends_its_key() -> None:
 def test_a_replayed_secret_that_is_not_there_may_still_appear() -> None:
     whole = gen.snapshot()
     create = gen.create(whole)
-    found, attempt = gone(whole, create, None)
+    found, attempt = gone(whole, create, "sec_new1", deleted=False)
     assert attempt.unresolved is create
     assert (found.reason, found.message, found.retry) == (Reason.PENDING, SETTLING, "backoff")
     assert found.pending == PendingCreate(revision=create.revision, ordinal=0)
@@ -423,6 +414,6 @@ def test_a_snapshot_of_an_outcome_is_not_changed() -> None:
     whole: Snapshot = gen.snapshot()
     create = gen.create(whole)
     failed(whole, create, http(MethodRejected, 400))
-    gone(whole, create, None)
+    gone(whole, create, "sec_new1", deleted=False)
     created(whole, create, gen.remote())
     assert whole == gen.snapshot()

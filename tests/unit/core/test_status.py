@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from methodsecret_operator.core.conditions import Reason
-from methodsecret_operator.core.resource import PendingCreate, Source, Status
+from methodsecret_operator.core.resource import SUPERSEDED_LIMIT, PendingCreate, Source, Status
 from methodsecret_operator.core.status import (
-    SUPERSEDED_LIMIT,
     merge_patch,
     overtaken,
     summarize,

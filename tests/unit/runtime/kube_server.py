@@ -1,0 +1,118 @@
+"""A server over a real socket that plays the few paths of the kube-apiserver that the runtime asks for.
+
+For answers that a real kube-apiserver gives only when it is in trouble. What depends on how it counts
+resourceVersions is tested on the real one (test_on_kube_apiserver.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from methodsecret_operator.kube.connection import Connection, connect
+from tests.unit import gen
+
+SERVED = "/apis/methodfi.com/v1"
+
+
+class KubeServer:
+    """What it holds is in plain fields; `faults` are answered first, one a request, by method and path."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, dict[str, Any]] = {}
+        self.faults: defaultdict[str, list[int]] = defaultdict(list)
+        self.seen: list[str] = []
+        self.posted: list[dict[str, Any]] = []
+        self.patched: list[dict[str, Any]] = []
+
+    def put_secret(
+        self,
+        name: str,
+        data: Mapping[str, bytes],
+        *,
+        namespace: str = gen.NAMESPACE,
+        version: str = gen.SECRET_VERSION,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        """Hold a Secret."""
+        metadata = {"namespace": namespace, "name": name, "uid": gen.SECRET_UID, "resourceVersion": version}
+        self.documents[f"/api/v1/namespaces/{namespace}/secrets/{name}"] = {
+            "metadata": metadata | ({"labels": dict(labels)} if labels else {}),
+            "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+        }
+
+    def put_list(self, *objects: Mapping[str, Any], version: int = 200, namespace: str | None = None) -> None:
+        """Hold the list of MethodSecrets of a namespace, or of all."""
+        place = "" if namespace is None else f"/namespaces/{namespace}"
+        self.documents[f"{SERVED}{place}/methodsecrets"] = {
+            "metadata": {"resourceVersion": str(version)},
+            "items": list(objects) or None,
+        }
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer one request."""
+        line = f"{request.method} {request.path}"
+        self.seen.append(line)
+        if self.faults[line]:
+            return web.json_response({"kind": "Status", "reason": "Made"}, status=self.faults[line].pop(0))
+        if request.method == "POST":
+            return self._post(request.path, await request.json())
+        if request.method == "PATCH":
+            return self._patch(request.path.removesuffix("/status"), json.loads(await request.read()))
+        found = self.documents.get(request.path)
+        return web.json_response(
+            found or {"kind": "Status", "reason": "NotFound"}, status=200 if found else 404
+        )
+
+    def _post(self, path: str, body: dict[str, Any]) -> web.Response:
+        place = f"{path}/{body['metadata']['name']}"
+        if place in self.documents:
+            return web.json_response({"kind": "Status", "reason": "AlreadyExists"}, status=409)
+        self.posted.append(body)
+        body["metadata"] |= {"uid": gen.SECRET_UID, "resourceVersion": "1"}
+        self.documents[place] = body
+        return web.json_response(body, status=201)
+
+    def _patch(self, path: str, body: dict[str, Any]) -> web.Response:
+        stored = self.documents[path]
+        if body["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:
+            return web.json_response({"kind": "Status", "reason": "Conflict"}, status=409)
+        self.patched.append(body)
+        version = str(int(stored["metadata"]["resourceVersion"]) + 1)
+        stored = stored | {
+            "metadata": stored["metadata"] | {"resourceVersion": version},
+            "status": stored["status"] | body["status"],
+        }
+        self.documents[path] = stored
+        return web.json_response(stored)
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[tuple[KubeServer, Connection]]:
+    """Serve on a free port, and connect to it by a kubeconfig in the folder."""
+    server = KubeServer()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        config = {
+            "current-context": "here",
+            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{runner.addresses[0][1]}"}}],
+            "users": [{"name": "u", "user": {"token": "made-up"}}],
+            "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        }
+        path = folder / "kubeconfig"
+        path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+        async with await connect(kubeconfig=str(path)) as connection:
+            yield server, connection
+    finally:
+        await runner.cleanup()
