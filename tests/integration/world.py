@@ -147,6 +147,10 @@ class World:
         """Watch an object until it is as wanted; fails with its last state."""
         return await asyncio.to_thread(self._watch, "methodsecrets", name, predicate, seconds)
 
+    async def until_gone(self, name: str, *, seconds: float = 20.0) -> None:
+        """Watch an object until it is no more."""
+        await asyncio.to_thread(self._watch_out, name, seconds)
+
     async def until_event(self, reason: str, *, seconds: float = 20.0) -> Object:
         """Watch Events until one of that reason is there."""
         return await asyncio.to_thread(
@@ -166,6 +170,27 @@ class World:
                     return dict(last)
         shown = json.dumps(last.get("status", last), indent=1)
         raise AssertionError(f"{kind} {name} did not get there in {seconds} s; last seen: {shown}")
+
+    def _watch_out(self, name: str, seconds: float) -> None:
+        listed = self.plane.http.get(self.path("methodsecrets")).json()
+        found = [item for item in listed["items"] if item["metadata"]["name"] == name]
+        if not found:
+            return
+        params = {
+            "watch": "1",
+            "timeoutSeconds": str(int(seconds)),
+            "fieldSelector": f"metadata.name={name}",
+            "resourceVersion": listed["metadata"]["resourceVersion"],
+        }
+        last = found[0]
+        url = self.path("methodsecrets")
+        with self.plane.http.stream("GET", url, params=params, timeout=seconds + 5) as stream:
+            for line in stream.iter_lines():
+                event = json.loads(line)
+                if event["type"] == "DELETED":
+                    return
+                last = event["object"]
+        raise AssertionError(f"{name} is still there after {seconds} s: {json.dumps(last, indent=1)}")
 
     # --- the leak check -------------------------------------------------------------------------
 

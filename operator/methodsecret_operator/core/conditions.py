@@ -148,6 +148,21 @@ class Sentence(StrEnum):
     API_KEY_UNUSABLE = (
         "What stands where the API key should be cannot be one: it holds white space or control characters."
     )
+    DIGEST_KEY_LOST = (
+        "Method holds secrets of this object whose revisions were made with another digest key, so they"
+        " cannot be compared: restore the Secret that DIGEST_KEY_SECRET names, or request a rotation with the"
+        " annotation methodfi.com/rotation-requested-at."
+    )
+    MISSING = "Method does not know {id} just now; the operator asks again before it believes that."
+    IDS_MISSING = (
+        "Method knows too few of this account's secrets, {id} among the missing, for that to be an accident:"
+        " check that the API key is of the same account as before, or request a rotation with the annotation"
+        " methodfi.com/rotation-requested-at."
+    )
+    REMOTE_DELETED = (
+        "{id} was deleted at Method by somebody else: request a rotation with the annotation"
+        " methodfi.com/rotation-requested-at to store the value again."
+    )
     ACCOUNT_CHANGED = (
         "{id} belongs to {former}, and this object now asks for {environment}: set it back, or request a"
         " rotation with the annotation methodfi.com/rotation-requested-at."

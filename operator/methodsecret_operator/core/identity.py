@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -141,6 +141,11 @@ class Marker:
 def owner(*, cluster: str, namespace: str, name: str) -> str:
     """Return the owner's name in a marker: `<cluster>/<namespace>/<name>`."""
     return f"{cluster}/{namespace}/{name}"
+
+
+def owners(clusters: Iterable[str], *, namespace: str, name: str) -> frozenset[str]:
+    """Return the owner's names under each of these names of the cluster."""
+    return frozenset(owner(cluster=cluster, namespace=namespace, name=name) for cluster in clusters)
 
 
 def size(metadata: Mapping[str, JsonValue]) -> int:

@@ -8,6 +8,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from methodsecret_operator.core.identity import Marker
+
 ACTIVE: Final = "active"
 DELETED: Final = "deleted"
 
@@ -24,3 +26,12 @@ class RemoteSecret:
     created_at: str | None = None
     updated_at: str | None = None
     metadata: Mapping[str, JsonValue] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedSecret:
+    """A secret with the operator's marker, as the last look at the account's list had it."""
+
+    id: str
+    status: str
+    marker: Marker

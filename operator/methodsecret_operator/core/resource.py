@@ -25,6 +25,9 @@ ROTATION_REQUESTED_AT: Final = f"{GROUP}/rotation-requested-at"
 ANNOTATIONS: Final = (PAUSED, RECONCILE_REQUESTED_AT, ROTATION_REQUESTED_AT)
 FINALIZER: Final = f"{GROUP}/method-secret"
 
+SUPERSEDED_LIMIT: Final = 100
+"""How many former secrets a status names at most: the CRD's maxItems. The oldest go first."""
+
 ObjectName = Annotated[
     str,
     StringConstraints(

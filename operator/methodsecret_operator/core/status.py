@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from methodsecret_operator.core.conditions import READY, conditions
-from methodsecret_operator.core.decision import Finding
-from methodsecret_operator.core.resource import MethodSecret, Status, Superseded
-
-SUPERSEDED_LIMIT: Final = 100
-"""How many former secrets a status names at most: the CRD's maxItems. The oldest go first."""
+from methodsecret_operator.core.resource import SUPERSEDED_LIMIT, MethodSecret, Status, Superseded
+from methodsecret_operator.core.snapshot import Finding
 
 
 def summarize(obj: MethodSecret, finding: Finding, *, now: datetime) -> Status:
@@ -67,6 +64,8 @@ def summarize(obj: MethodSecret, finding: Finding, *, now: datetime) -> Status:
             "updated_at": secret.updated_at,
             "superseded": tuple(entry for entry in superseded if entry.id != secret.id),
         }
+    elif finding.superseded is not None:
+        changed["superseded"] = finding.superseded
     if finding.source is not None:
         changed["source"] = finding.source
     if finding.environment is not None:

@@ -105,6 +105,11 @@ class KubeClient:
         request = wire.get_namespace(name)
         return wire.parse_uid(request, await self.send(request))
 
+    async def namespace_terminating(self, name: str) -> bool:
+        """Return whether a Namespace is being deleted."""
+        request = wire.get_namespace(name)
+        return wire.parse_terminating(request, await self.send(request))
+
     async def methodsecrets_served(self) -> bool:
         """Return whether the CRD is installed and established."""
         request = wire.discover_methodsecrets()

@@ -254,6 +254,12 @@ def parse_uid(request: Request, answer: Answer) -> str:
     raise unreadable(request, answer.status)
 
 
+def parse_terminating(request: Request, answer: Answer) -> bool:
+    """Read whether a namespace is being deleted."""
+    metadata = parse_object(request, answer).get("metadata")
+    return isinstance(metadata, dict) and "deletionTimestamp" in metadata
+
+
 def parse_served(request: Request, answer: Answer) -> bool:
     """Return whether the group's kinds in the answer include MethodSecret; a 404 means that none is there."""
     try:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,6 +19,7 @@ from methodsecret_operator import errors
 from methodsecret_operator.method import wire
 from methodsecret_operator.method.budget import Budget
 from methodsecret_operator.method.client import Deadlines, MethodClient
+from methodsecret_operator.method.inventory import Inventory
 
 if TYPE_CHECKING:
     from methodsecret_operator.method.budget import Clock
@@ -28,6 +31,14 @@ class Budgets:
 
     writes: Budget
     reads: Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One API key at one API: how to call it, and what it holds of ours."""
+
+    client: MethodClient
+    inventory: Inventory
 
 
 class Accounts:
@@ -45,17 +56,19 @@ class Accounts:
         reads_per_minute: int,
         deadlines: Deadlines | None = None,
         clock: Clock | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._writes_per_minute = writes_per_minute
         self._reads_per_minute = reads_per_minute
         self._deadlines = deadlines or Deadlines()
         self._clock = clock
         self._verify = _trusted()
-        self._clients: dict[tuple[str, SecretStr], MethodClient] = {}
+        self._now = now
+        self._accounts: dict[tuple[str, SecretStr], Account] = {}
         self._budgets: dict[SecretStr, Budgets] = {}
 
-    async def client(self, *, base_url: str, api_key: SecretStr) -> MethodClient:
-        """Return the client for an API key, without the white space that files and Secrets tend to end in.
+    async def account(self, *, base_url: str, api_key: SecretStr) -> Account:
+        """Return the account of an API key, without the white space that files and Secrets tend to end in.
 
         Raises MethodUnauthorized (kind `invalid-key`) for what cannot be an API key.
         """
@@ -63,8 +76,8 @@ class Accounts:
         if not wire.is_api_key(key.get_secret_value()):
             raise errors.MethodUnauthorized(operation="ping", kind="invalid-key")
         place = (base_url.rstrip("/"), key)
-        client = self._clients.get(place)
-        if client is None:
+        account = self._accounts.get(place)
+        if account is None:
             budgets = self.budgets(key)
             client = MethodClient(
                 base_url=base_url,
@@ -74,8 +87,9 @@ class Accounts:
                 verify=self._verify,
                 deadlines=self._deadlines,
             )
-            self._clients[place] = client
-        return client
+            account = Account(client=client, inventory=Inventory(client, clock=self._now))
+            self._accounts[place] = account
+        return account
 
     def budgets(self, api_key: SecretStr) -> Budgets:
         """Return the budgets of an API key, the same for every API that it is used at."""
@@ -95,12 +109,12 @@ class Accounts:
 
     async def aclose(self) -> None:
         """Close every client and forget every key."""
-        clients, self._clients = list(self._clients.values()), {}
+        accounts, self._accounts = list(self._accounts.values()), {}
         budgets, self._budgets = list(self._budgets.values()), {}
         for budget in budgets:
             budget.writes.close()
             budget.reads.close()
-        await asyncio.gather(*(client.aclose() for client in clients))
+        await asyncio.gather(*(account.client.aclose() for account in accounts))
 
 
 def _trusted() -> ssl.SSLContext:

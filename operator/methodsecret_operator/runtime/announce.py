@@ -15,8 +15,8 @@ from typing import Final, Literal
 import structlog
 
 from methodsecret_operator.core.conditions import READY, Reason
-from methodsecret_operator.core.decision import Finding
 from methodsecret_operator.core.resource import MethodSecret, Status
+from methodsecret_operator.core.snapshot import Finding
 from methodsecret_operator.core.status import transition
 from methodsecret_operator.errors import KubeError
 from methodsecret_operator.kube.client import KubeClient

@@ -32,6 +32,7 @@ from methodsecret_operator.runtime.announce import Announcer
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.default_key import DefaultKey
 from methodsecret_operator.runtime.dependents import Dependents
+from methodsecret_operator.runtime.drift import Drift
 from methodsecret_operator.runtime.gather import Cluster, Gatherer
 from methodsecret_operator.runtime.handlers import Informer
 from methodsecret_operator.runtime.reconciler import Reconciler
@@ -78,6 +79,7 @@ async def _prepare(settings: Settings, kube: KubeClient) -> Cluster:
     return await startup.cluster(
         kube,
         name=settings.cluster_name,
+        aliases=tuple(settings.cluster_aliases),
         namespace=settings.operator_namespace,
         secret=settings.digest_key_secret,
     )
@@ -112,6 +114,8 @@ class _Operator:
             default_namespaces=settings.default_account_namespaces,
             base_url_for=settings.base_url_for,
             clock=_now,
+            kube=kube,
+            deletion_timeout=settings.deletion_timeout_seconds,
         )
         self._announcer = Announcer(kube=kube, instance=f"{socket.gethostname()}-{os.getpid()}", clock=_now)
         self._reconciler = Reconciler(
@@ -122,6 +126,7 @@ class _Operator:
             kube=kube,
             cache=self._cache,
             queue=self._queue,
+            drift=Drift(cache=self._cache, gatherer=gatherer, doubt=self._doubted, clock=_now),
             namespaces=settings.namespaces,
             seconds=settings.resync_seconds,
         )
@@ -211,6 +216,11 @@ class _Operator:
             obj = None  # the worker says so
         self._dependents.set(key, () if obj is None else _secrets(obj))
         self._queue.add(key)
+
+    def _doubted(self, key: str) -> None:
+        self._reconciler.doubt(key)
+        if not self._queue.retries(key):
+            self._queue.add_after(key, 0)
 
     def _secret_changed(self, secret: SecretMeta | SecretDeleted) -> None:
         for key in self._dependents.of(f"{secret.namespace}/{secret.name}"):

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
 
 from pydantic import SecretStr
 
+from methodsecret_operator.core import identity
 from methodsecret_operator.core.conditions import Reason, Sentence
-from methodsecret_operator.core.decision import AccountReady, Attempt, Problem, Snapshot
+from methodsecret_operator.core.decision import SERVER_ERROR_FOR
 from methodsecret_operator.core.identity import DigestKey
-from methodsecret_operator.core.remote import RemoteSecret
+from methodsecret_operator.core.remote import ACTIVE, RemoteSecret
 from methodsecret_operator.core.resource import Environment, MethodSecret
-from methodsecret_operator.errors import MethodUnauthorized
-from methodsecret_operator.method.accounts import Accounts
-from methodsecret_operator.method.client import MethodClient
+from methodsecret_operator.core.snapshot import AccountReady, Attempt, Problem, Snapshot
+from methodsecret_operator.errors import KubeForbidden, KubeNotFound, MethodUnauthorized
+from methodsecret_operator.kube.client import KubeClient
+from methodsecret_operator.method.accounts import Account, Accounts
 from methodsecret_operator.runtime.default_key import DefaultKey
 from methodsecret_operator.runtime.sources import Sources
+
+SETTLE_BY_SCAN_AFTER: Final = timedelta(seconds=60)
+"""How long a create may be of unknown outcome before it is looked for in a fresh inventory."""
+
+_NOT_READ: Final = Problem(Reason.PENDING, Sentence.SETTLING)
+"""Stands for a value that nobody needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Who this operator works for: the cluster's name in markers, and its digest key."""
+    """Who this operator works for: the cluster's name in markers (and former ones), and its digest key."""
 
     name: str
     digest_key: DigestKey
+    aliases: tuple[str, ...] = ()
 
 
 class Gatherer:
@@ -42,7 +52,11 @@ class Gatherer:
         default_namespaces: Collection[str],
         base_url_for: Callable[[Environment], str],
         clock: Callable[[], datetime],
+        kube: KubeClient,
+        deletion_timeout: float,
     ) -> None:
+        self._kube = kube
+        self._deletion_timeout = deletion_timeout
         self._cluster = cluster
         self._accounts = accounts
         self._default_key = default_key
@@ -56,6 +70,11 @@ class Gatherer:
         """Return the environment that an object's secret is to be in."""
         return obj.spec.account.environment if obj.spec.account is not None else self._default_environment
 
+    def owners(self, obj: MethodSecret) -> frozenset[str]:
+        """Return the names that mark an object's secrets."""
+        names = (self._cluster.name, *self._cluster.aliases)
+        return identity.owners(names, namespace=obj.metadata.namespace, name=obj.metadata.name)
+
     async def gather(
         self,
         obj: MethodSecret,
@@ -63,37 +82,82 @@ class Gatherer:
         attempt: Attempt | None,
         trusted: bool,
         evidence: Mapping[str, RemoteSecret | None],
-    ) -> tuple[Snapshot, MethodClient | None]:
-        """Return the snapshot and the client for its account (None where the account has a problem).
+        missing: Mapping[str, datetime],
+    ) -> tuple[Snapshot, Account | None]:
+        """Return the snapshot and the account (None where it has a problem).
 
-        Raises KubeError where a Secret cannot be read for reasons that are not the object's.
+        The inventory in it may be empty: see `with_inventory`. Raises KubeError where a Secret cannot be
+        read for reasons that are not the object's.
         """
-        client, account = await self._account(obj)
-        # Without an account the value is of no use, so it is not read.
-        source = account if isinstance(account, Problem) else await self.sources.value(obj)
+        account, state = await self.account(obj)
+        deleting = obj.metadata.deletion_timestamp is not None
+        nowhere = state if isinstance(state, Problem) else _NOT_READ
+        # Without an account, and for a deletion, the value is of no use, so it is not read.
+        source = nowhere if isinstance(state, Problem) or deleting else await self.sources.value(obj)
         snapshot = Snapshot(
             now=self.clock(),
             object=obj,
             cluster=self._cluster.name,
             digest_key=self._cluster.digest_key,
-            account=account,
+            account=state,
             source=source,
             attempt=attempt,
             trusted=trusted,
             evidence=evidence,
+            aliases=self._cluster.aliases,
+            missing=missing,
+            deletion_timeout=self._deletion_timeout,
+            namespace_terminating=deleting and await self._terminating(obj.metadata.namespace),
         )
-        return snapshot, client
+        return snapshot if account is None else self._with_inventory(snapshot, account), account
 
-    async def _account(self, obj: MethodSecret) -> tuple[MethodClient | None, AccountReady | Problem]:
+    async def inventory_ready(self, snapshot: Snapshot, account: Account) -> Snapshot:
+        """Return the snapshot with an inventory that is good enough for what is at stake. Raises MethodError.
+
+        Before a create: any complete scan since the start. To settle a create that has been open for a
+        while, and for a deletion: a scan from after that began.
+        """
+        attempt, deleted = snapshot.attempt, snapshot.object.metadata.deletion_timestamp
+        await account.inventory.ready()
+        if deleted is not None:
+            await account.inventory.scan(since=deleted)
+        elif attempt is not None and attempt.unresolved is not None:
+            age = snapshot.now - attempt.since
+            if age >= SERVER_ERROR_FOR:
+                await account.inventory.scan(since=attempt.since + SERVER_ERROR_FOR)
+            elif age >= SETTLE_BY_SCAN_AFTER:
+                await account.inventory.scan(since=attempt.since + SETTLE_BY_SCAN_AFTER)
+        return self._with_inventory(snapshot, account)
+
+    def _with_inventory(self, snapshot: Snapshot, account: Account) -> Snapshot:
+        current = snapshot.object.status.id
+        marked = tuple(entry for owner in snapshot.owners for entry in account.inventory.of(owner))
+        changed = any(entry.id == current and entry.status != ACTIVE for entry in marked)
+        return replace(
+            snapshot,
+            marked=marked,
+            scanned_at=account.inventory.scanned_at,
+            doubted=current is not None and (changed or account.inventory.has(current) is False),
+            account_changed=account.inventory.mass_absence,
+        )
+
+    async def account(self, obj: MethodSecret) -> tuple[Account | None, AccountReady | Problem]:
+        """Return an object's account at Method, or what is wrong with it. Raises KubeError."""
         key = await self._api_key(obj)
         if isinstance(key, Problem):
             return None, key
         environment = self.environment(obj)
         try:
-            client = await self._accounts.client(base_url=self._base_url_for(environment), api_key=key)
+            account = await self._accounts.account(base_url=self._base_url_for(environment), api_key=key)
         except MethodUnauthorized:
             return None, Problem(Reason.UNAUTHORIZED, Sentence.API_KEY_UNUSABLE)
-        return client, AccountReady(environment=environment)
+        return account, AccountReady(environment=environment)
+
+    async def _terminating(self, namespace: str) -> bool:
+        try:
+            return await self._kube.namespace_terminating(namespace)
+        except (KubeForbidden, KubeNotFound):
+            return False
 
     async def _api_key(self, obj: MethodSecret) -> SecretStr | Problem:
         if obj.spec.account is not None:

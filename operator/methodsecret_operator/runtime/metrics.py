@@ -14,5 +14,9 @@ RECONCILES: Final = Counter(
 RECONCILE_SECONDS: Final = Histogram(
     "methodsecret_reconcile_duration_seconds", "How long one look at one object took, in seconds."
 )
+ABANDONED: Final = Counter(
+    "methodsecret_abandoned_secrets_total",
+    "Secrets left at Method by a deletion that nobody could carry out any more (the log names them).",
+)
 QUEUE_DEPTH: Final = Gauge("methodsecret_queue_depth", "Objects that wait to be looked at.")
 OBJECTS: Final = Gauge("methodsecret_objects_known", "MethodSecrets that the operator knows of.")

@@ -15,6 +15,7 @@ import structlog
 from methodsecret_operator.errors import KubeError
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.runtime.cache import ObjectCache
+from methodsecret_operator.runtime.drift import Drift
 from methodsecret_operator.runtime.workqueue import WorkQueue
 
 _JITTER: Final = 0.1
@@ -31,9 +32,11 @@ class Resync:
         kube: KubeClient,
         cache: ObjectCache,
         queue: WorkQueue,
+        drift: Drift,
         namespaces: Collection[str],
         seconds: float,
     ) -> None:
+        self._drift = drift
         self._kube = kube
         self._queue = queue
         self._cache = cache
@@ -50,7 +53,6 @@ class Resync:
                 _log.warning("resync failed", error=str(error), retry_seconds=_RETRY_SECONDS)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                self.synced = True
                 await asyncio.sleep(self._seconds * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - jitter
 
     async def once(self) -> None:
@@ -65,4 +67,6 @@ class Resync:
                 if not self._queue.retries(key):  # what is in backoff comes by itself, in its time
                     self._queue.add_after(key, 0)
             self._cache.prune(alive, namespace=namespace, before=int(listing.resource_version))
+        self.synced = True  # from here on every object is known; what Method holds is another matter
+        await self._drift.look()
         _log.debug("resynced", objects=len(self._cache))

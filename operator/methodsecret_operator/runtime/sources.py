@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from methodsecret_operator.core.conditions import Reason, Sentence
-from methodsecret_operator.core.decision import Problem, SourceValue
 from methodsecret_operator.core.resource import MethodSecret, SecretKeySelector
 from methodsecret_operator.core.selector import Selector
+from methodsecret_operator.core.snapshot import Problem, SourceValue
 from methodsecret_operator.errors import KubeForbidden, KubeNotFound
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.secret_watch import SecretWatch
@@ -76,15 +76,20 @@ class Sources:
         known = self._keys.get(place)
         if known is not None and self._seen(namespace, ref.name) == known.version:
             return known.value
-        self._keys.pop(place, None)
+        # Where the object is being deleted, its credentials may go first: the last good key still deletes.
+        deleting = known is not None and obj.metadata.deletion_timestamp is not None
         try:
             secret = await self._kube.get_secret(namespace, ref.name)
         except KubeNotFound:
+            if known is not None and deleting:
+                return known.value
             return self._waiting(Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_NOT_FOUND)
         except KubeForbidden:
             return Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_NOT_READABLE, retry="backoff")
         text = _text(secret, ref)
         if not text or not text.strip():
+            if known is not None and deleting:
+                return known.value
             return self._waiting(Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_KEY_NOT_FOUND)
         key = ApiKey(version=(secret.uid, secret.resource_version), value=SecretStr(text.strip()))
         self._keys[place] = key

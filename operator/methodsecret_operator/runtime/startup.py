@@ -47,7 +47,9 @@ async def crd(kube: KubeClient) -> None:
     await _insist(served, hint=f"apply the CustomResourceDefinition {PLURAL}.{GROUP} (crds/)")
 
 
-async def cluster(kube: KubeClient, *, name: str | None, namespace: str, secret: str) -> Cluster:
+async def cluster(
+    kube: KubeClient, *, name: str | None, aliases: tuple[str, ...], namespace: str, secret: str
+) -> Cluster:
     """Return the cluster's name and digest key; the key is made where there is none yet.
 
     Without a name of its own a cluster is called by the uid of its kube-system namespace. Raises
@@ -63,7 +65,7 @@ async def cluster(kube: KubeClient, *, name: str | None, namespace: str, secret:
         hint=f"let the operator get and create Secrets in {namespace}, or create {secret} there",
     )
     _log.info("cluster identified", cluster=name, digest_key_id=key.id)
-    return Cluster(name=name, digest_key=key)
+    return Cluster(name=name, digest_key=key, aliases=aliases)
 
 
 async def _digest_key(kube: KubeClient, namespace: str, name: str) -> DigestKey:

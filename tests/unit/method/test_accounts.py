@@ -26,10 +26,10 @@ async def accounts() -> AsyncIterator[Accounts]:
 
 
 async def test_one_client_per_api_and_key_and_one_budget_per_key(accounts: Accounts) -> None:
-    first = await accounts.client(base_url=ONE, api_key=SecretStr("sk_1"))
-    assert await accounts.client(base_url=ONE + "/", api_key=SecretStr("sk_1")) is first
-    elsewhere = await accounts.client(base_url=OTHER, api_key=SecretStr("sk_1"))
-    stranger = await accounts.client(base_url=ONE, api_key=SecretStr("sk_2"))
+    first = (await accounts.account(base_url=ONE, api_key=SecretStr("sk_1"))).client
+    assert (await accounts.account(base_url=ONE + "/", api_key=SecretStr("sk_1"))).client is first
+    elsewhere = (await accounts.account(base_url=OTHER, api_key=SecretStr("sk_1"))).client
+    stranger = (await accounts.account(base_url=ONE, api_key=SecretStr("sk_2"))).client
     assert len({first, elsewhere, stranger}) == 3
     assert elsewhere.writes is first.writes
     assert stranger.writes is not first.writes
@@ -40,7 +40,7 @@ async def test_one_client_per_api_and_key_and_one_budget_per_key(accounts: Accou
 async def test_white_space_around_a_key_is_not_part_of_it(accounts: Accounts) -> None:
     async with raw_server() as server:
         server.talk = always(server, reply(b"{}"))
-        client = await accounts.client(base_url=server.url, api_key=SecretStr(" sk_1\r\n"))
+        client = (await accounts.account(base_url=server.url, api_key=SecretStr(" sk_1\r\n"))).client
         await client.ping()
         await accounts.aclose()
     assert b"\r\nauthorization: bearer sk_1\r\n" in server.requests[0].lower()
@@ -60,7 +60,7 @@ async def test_white_space_around_a_key_is_not_part_of_it(accounts: Accounts) ->
 )
 async def test_what_cannot_be_a_key_is_never_sent(accounts: Accounts, key: str, reason: str) -> None:
     with pytest.raises(errors.MethodUnauthorized) as caught:
-        await accounts.client(base_url=ONE, api_key=SecretStr(key))
+        (await accounts.account(base_url=ONE, api_key=SecretStr(key))).client
     assert caught.value.kind == "invalid-key", reason
     assert not accounts.all_budgets()
 
@@ -69,7 +69,7 @@ async def test_closing_ends_the_connections_and_forgets_the_keys() -> None:
     accounts = Accounts(writes_per_minute=100, reads_per_minute=200)
     async with raw_server() as server:
         server.talk = always(server, reply(b"{}"))
-        client = await accounts.client(base_url=server.url, api_key=SecretStr("sk_1"))
+        client = (await accounts.account(base_url=server.url, api_key=SecretStr("sk_1"))).client
         await client.ping()
         client.writes.block(600)
         waiting = asyncio.ensure_future(client.delete("sec_a1"))
@@ -84,5 +84,5 @@ async def test_closing_ends_the_connections_and_forgets_the_keys() -> None:
 
 
 async def test_no_repr_shows_a_key(accounts: Accounts) -> None:
-    await accounts.client(base_url=ONE, api_key=SecretStr("sk_canary"))
+    (await accounts.account(base_url=ONE, api_key=SecretStr("sk_canary"))).client
     assert "canary" not in repr(accounts) + repr(vars(accounts))

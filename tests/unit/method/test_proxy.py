@@ -140,7 +140,7 @@ async def proxy(leads_to: int, refuses_with: bytes = b"") -> AsyncIterator[Proxy
 async def account(base_url: str) -> AsyncIterator[MethodClient]:
     accounts = Accounts(writes_per_minute=1800, reads_per_minute=6000)
     try:
-        yield await accounts.client(base_url=base_url, api_key=API_KEY)
+        yield (await accounts.account(base_url=base_url, api_key=API_KEY)).client
     finally:
         await accounts.aclose()
 

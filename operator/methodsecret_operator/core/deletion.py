@@ -1,0 +1,170 @@
+"""What is to be deleted at Method, and when an object with our finalizer may go.
+
+A secret is deleted only if its marker, read at that moment, names this object's owner: a status that was
+edited by hand, or restored elsewhere, must not delete somebody else's. An outage never turns Delete into
+Retain: the finalizer goes with work undone only where nobody can do that work any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from methodsecret_operator.core.conditions import Reason
+from methodsecret_operator.core.findings import report, synced
+from methodsecret_operator.core.identity import Marker, revision_key_id
+from methodsecret_operator.core.remote import ACTIVE, DELETED, RemoteSecret
+from methodsecret_operator.core.resource import (
+    FINALIZER,
+    SUPERSEDED_LIMIT,
+    DeletionPolicy,
+    Superseded,
+    parse_duration,
+)
+from methodsecret_operator.core.snapshot import (
+    Action,
+    Confirm,
+    Delete,
+    Finding,
+    Leave,
+    Problem,
+    SetFinalizer,
+    Snapshot,
+)
+
+
+def decide(s: Snapshot) -> Action:
+    """Decide on an object that is being deleted."""
+    meta = s.object.metadata
+    if FINALIZER not in meta.finalizers:
+        return Leave()
+    if s.object.spec.deletion_policy is DeletionPolicy.RETAIN:
+        return SetFinalizer(present=False)
+    if isinstance(s.account, Problem):
+        if _timed_out(s):
+            return SetFinalizer(present=False, undone=tuple(_ids(s)))
+        return report(s, s.account.reason, s.account.sentence, retry=_look_again(s))
+    unresolved = s.attempt.unresolved if s.attempt is not None else None
+    if unresolved is not None and not any(
+        marked.marker.uid == meta.uid and marked.marker.revision == unresolved.revision for marked in s.marked
+    ):
+        # What may have been created is found out first, or it could not be deleted.
+        return unresolved
+    for secret_id in _ids(s):
+        action = _delete(s, secret_id)
+        if action is not None:
+            return action
+    return SetFinalizer(present=False)
+
+
+def given_up(s: Snapshot, said: Finding) -> Finding | SetFinalizer:
+    """Decide where Method refused or failed a call of a deletion: hold on, or let go after the time-out."""
+    refused = said.reason is Reason.UNAUTHORIZED
+    if (refused or s.namespace_terminating) and _timed_out(s):
+        return SetFinalizer(present=False, undone=tuple(_ids(s)))
+    return replace(said, retry=_look_again(s)) if refused else said
+
+
+def superseded(s: Snapshot, said: Finding) -> Action:
+    """Return what is due on former secrets, while the object is otherwise as `said`; else just that.
+
+    An id is marked in the status before its DELETE is sent, so that it is never used again, whatever
+    becomes of the answer.
+    """
+    after, entries = s.object.spec.rotation.delete_superseded_after, s.object.status.superseded
+    if after is None or not entries:
+        return said
+    for entry in entries:
+        if entry.deleting:
+            action = _delete(s, entry.id)
+            if action is not None:
+                return action
+    kept = tuple(entry for entry in entries if not entry.deleting)
+    due = _due(kept, parse_duration(after), s.now)
+    marked = tuple(
+        entry.model_copy(update={"deleting": True}) if entry.id in due else entry for entry in kept
+    )
+    if due:
+        return replace(said, superseded=marked, retry=0.0)
+    if not kept:
+        return replace(said, superseded=kept)
+    first = min(entry.superseded_at for entry in kept) + parse_duration(after)
+    wait = max((first - s.now).total_seconds(), 0.0)
+    return replace(said, superseded=kept, retry=wait)
+
+
+def extras(s: Snapshot, revision: str) -> Action | None:
+    """Return what is due on active secrets with our uid that the status does not name, if there are any.
+
+    They come from creates whose answer or status write was lost. A second one of the current revision can
+    be known to nobody and is deleted at once; others join `superseded`.
+    """
+    status = s.object.status
+    named = {status.id, *(entry.id for entry in status.superseded)}
+    unnamed = [
+        marked
+        for marked in s.marked
+        if marked.marker.uid == s.object.metadata.uid and marked.status == ACTIVE and marked.id not in named
+    ]
+    for marked in unnamed:
+        if marked.marker.revision == revision and (action := _delete(s, marked.id)) is not None:
+            return action
+    joining = tuple(
+        Superseded(id=marked.id, revision=marked.marker.revision, superseded_at=s.now.replace(microsecond=0))
+        for marked in unnamed
+        if marked.marker.revision != revision
+    )
+    if not joining or status.source is None:
+        return None
+    environment = status.environment or ""
+    said = synced(s, source=status.source, environment=environment)
+    return replace(said, superseded=(*status.superseded, *joining)[-SUPERSEDED_LIMIT:], retry=0.0)
+
+
+def _due(entries: tuple[Superseded, ...], after: timedelta, now: datetime) -> set[str]:
+    return {entry.id for entry in entries if entry.superseded_at + after <= now}
+
+
+def _delete(s: Snapshot, secret_id: str) -> Confirm | Delete | None:
+    """Return what is still to be done about an id; None where it is gone, or none of our business."""
+    if secret_id not in s.evidence:
+        return Confirm(id=secret_id)
+    remote = s.evidence[secret_id]
+    if remote is None or remote.status == DELETED or not _owned(s, remote):
+        return None
+    return Delete(id=secret_id)
+
+
+def _owned(s: Snapshot, remote: RemoteSecret) -> bool:
+    """Whether a secret is this object's to delete.
+
+    The owner's name alone is not enough: another cluster may go by our name, with another digest key.
+    """
+    marker = Marker.read(remote.metadata)
+    return (
+        marker is not None
+        and marker.owner in s.owners
+        and (marker.uid == s.object.metadata.uid or revision_key_id(marker.revision) == s.digest_key.id)
+    )
+
+
+def _ids(s: Snapshot) -> Iterator[str]:
+    """Yield every id that may have to be deleted with the object, each once."""
+    status, uid = s.object.status, s.object.metadata.uid
+    named = [status.id] if status.id is not None else []
+    named += [entry.id for entry in status.superseded]
+    named += [marked.id for marked in s.marked if marked.marker.uid == uid]
+    yield from dict.fromkeys(named)
+
+
+def _timed_out(s: Snapshot) -> bool:
+    since = s.object.metadata.deletion_timestamp
+    return since is not None and s.now - since >= timedelta(seconds=s.deletion_timeout)
+
+
+def _look_again(s: Snapshot) -> float:
+    """Return the seconds until the time-out of a deletion, at least a few and at most a minute."""
+    since = s.object.metadata.deletion_timestamp or s.now
+    left = (since + timedelta(seconds=s.deletion_timeout) - s.now).total_seconds()
+    return min(max(left, 1.0), 60.0)

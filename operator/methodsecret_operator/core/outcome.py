@@ -1,0 +1,94 @@
+"""What to say, and what to remember, when a call to Method did not give what was asked for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from methodsecret_operator.core.conditions import Reason, Sentence
+from methodsecret_operator.core.findings import report
+from methodsecret_operator.core.resource import PendingCreate
+from methodsecret_operator.core.snapshot import Attempt, Create, Finding, Retry, Snapshot
+from methodsecret_operator.errors import MethodError, MethodRateLimited, MethodUnauthorized
+
+UNAUTHORIZED_RETRY: Final = 300.0
+"""Seconds between tries with an API key that was refused; a changed key is tried at once."""
+
+_SERVER_ERROR: Final = 500
+
+
+def failed(snapshot: Snapshot, create: Create, error: MethodError) -> tuple[Finding, Attempt]:
+    """Return what to say when a create failed, and what to remember of it.
+
+    A definite failure goes on with the next ordinal; anything else may have been done, and is asked again
+    with the same key and body.
+    """
+    if error.definite:
+        attempt = _next(snapshot, create)
+    else:
+        server_error = error.status is not None and error.status >= _SERVER_ERROR
+        attempt = _same(snapshot, create, server_error=server_error)
+    reason, sentence, retry = _failure(snapshot, error)
+    said = report(
+        snapshot,
+        reason,
+        sentence,
+        retry=retry,
+        status=error.status,
+        environment=create.environment,
+        pending=PendingCreate(revision=attempt.revision, ordinal=attempt.ordinal),
+    )
+    return said, attempt
+
+
+def gone(snapshot: Snapshot, create: Create, secret_id: str, *, deleted: bool) -> tuple[Finding, Attempt]:
+    """Return what to say when a replayed answer named a secret that is not there.
+
+    A secret that is known to be deleted, or was missed for long enough, ends this key; one that Method does
+    not know yet may still appear.
+    """
+    if deleted or snapshot.missed(secret_id):
+        attempt = _next(snapshot, create)
+    else:
+        attempt = _same(snapshot, create, server_error=False)
+    said = report(
+        snapshot,
+        Reason.PENDING,
+        Sentence.SETTLING,
+        retry="backoff" if attempt.unresolved else 0.0,
+        pending=PendingCreate(revision=attempt.revision, ordinal=attempt.ordinal),
+    )
+    return said, attempt
+
+
+def unconfirmed(snapshot: Snapshot, error: MethodError) -> Finding:
+    """Return what to say when Method could not be asked about a secret, or about all of them."""
+    reason, sentence, retry = _failure(snapshot, error)
+    return report(snapshot, reason, sentence, retry=retry, status=error.status)
+
+
+def _same(snapshot: Snapshot, create: Create, *, server_error: bool) -> Attempt:
+    former = snapshot.attempt
+    again = former is not None and former.unresolved == create
+    return Attempt(
+        revision=create.revision,
+        ordinal=create.ordinal,
+        since=former.since if former is not None and again else snapshot.now,
+        unresolved=create,
+        server_error=server_error,
+    )
+
+
+def _next(snapshot: Snapshot, create: Create) -> Attempt:
+    return Attempt(revision=create.revision, ordinal=create.ordinal + 1, since=snapshot.now)
+
+
+def _failure(snapshot: Snapshot, error: MethodError) -> tuple[Reason, Sentence, Retry]:
+    if isinstance(error, MethodRateLimited):
+        return Reason.RATE_LIMITED, Sentence.RATE_LIMITED, error.retry_after or 60.0
+    if isinstance(error, MethodUnauthorized):
+        own = snapshot.object.spec.account is not None
+        sentence = Sentence.UNAUTHORIZED_ACCOUNT if own else Sentence.UNAUTHORIZED_DEFAULT
+        return Reason.UNAUTHORIZED, sentence, UNAUTHORIZED_RETRY
+    if error.definite and error.status is not None and error.status < _SERVER_ERROR:
+        return Reason.REJECTED, Sentence.REJECTED, "resync"
+    return Reason.METHOD_UNAVAILABLE, Sentence.METHOD_UNAVAILABLE, "backoff"

@@ -1,0 +1,187 @@
+"""What an account at Method holds of ours: the second guard against a second create.
+
+One complete scan before the first create after a start, shared by all who wait for it; kept current by our
+own writes; scanned again at each resync. A scan is merged into what was written since it began: an answer
+that was on its way meanwhile must neither hide a new secret nor bring a deleted one back.
+
+Only names are kept: of marked secrets id, status, owner, uid and revision; of all others just the id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from methodsecret_operator.core.identity import Marker
+from methodsecret_operator.core.remote import DELETED, MarkedSecret, RemoteSecret
+from methodsecret_operator.errors import MethodUnauthorized, MethodUnavailable
+from methodsecret_operator.method.client import MethodClient
+from methodsecret_operator.method.wire import Page
+
+_FEW: Final = 3
+_SHARE: Final = 0.1
+_MAX_PAGES: Final = 100_000
+"""A list that does not end is broken: ten million secrets are more than an account has."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Inventory:
+    """The marked secrets of one account by owner. `clock` gives the time in UTC.
+
+    `refused` is true where the API key may not list: then there is no second guard, and the caller goes on
+    with the first one alone.
+    """
+
+    def __init__(self, client: MethodClient, *, clock: Callable[[], datetime]) -> None:
+        self._client = client
+        self._clock = clock
+        self._by_owner: dict[str, dict[str, MarkedSecret]] = {}
+        self._owner_of: dict[str, str] = {}
+        self._others: set[str] = set()
+        self._written: dict[str, RemoteSecret | None] = {}
+        self._scanning: asyncio.Task[None] | None = None
+        self.scanned_at: datetime | None = None
+        self.whole = False
+        self.refused = False
+        self.mass_absence = False
+
+    def __len__(self) -> int:
+        return len(self._owner_of)
+
+    async def ready(self) -> None:
+        """Return once a scan has been made, or listing was refused. Raises MethodError."""
+        if self.scanned_at is None and not self.refused:
+            await self._join()
+
+    async def scan(self, *, since: datetime) -> None:
+        """Return once a scan is complete that began at `since` or later, or listing was refused.
+
+        Raises MethodError.
+        """
+        while self.scanned_at is None or self.scanned_at < since:
+            await self._join()
+            if self.refused:
+                return
+
+    async def _join(self) -> None:
+        """Wait for the scan that is running, or start one."""
+        if self._scanning is None:
+            self._scanning = asyncio.create_task(self._scan(began=self._clock()), name="inventory")
+            self._scanning.add_done_callback(self._ended)
+        # One who is cancelled must not take the scan from the others.
+        await asyncio.shield(self._scanning)
+
+    def of(self, owner: str) -> tuple[MarkedSecret, ...]:
+        """Return what is known of an owner's secrets."""
+        return tuple(self._by_owner.get(owner, {}).values())
+
+    def has(self, secret_id: str) -> bool | None:
+        """Whether the last scan, and what was written since, has this id; None where no whole scan says."""
+        if secret_id in self._owner_of or secret_id in self._others:
+            return True
+        return False if self.whole else None
+
+    def judge(self, known: Collection[str]) -> set[str]:
+        """Compare the ids that statuses name with what is there; return those that are not.
+
+        Where none is visible, or more than a few are missing, that is no drift but another account (or a
+        broken list): `mass_absence` is true until they are back.
+        """
+        absent = {secret_id for secret_id in known if self.has(secret_id) is False}
+        few = max(_FEW, _SHARE * len(known))
+        mass = bool(absent) and (len(absent) == len(set(known)) or len(absent) > few)
+        if mass and not self.mass_absence:
+            _log.error(
+                "too many known secrets are missing: another account?", missing=len(absent), known=len(known)
+            )
+        self.mass_absence = mass
+        return absent
+
+    def learn(self, secret: RemoteSecret) -> None:
+        """Take in what a create or a retrieve has answered."""
+        self._put(secret)
+        if self._scanning is not None:
+            self._written[secret.id] = secret
+
+    def forget(self, secret_id: str) -> None:
+        """Take in that a secret is deleted, or was found to be gone."""
+        self._drop(secret_id)
+        if self._scanning is not None:
+            self._written[secret_id] = None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._scanning = None
+        if not task.cancelled():
+            task.exception()  # whoever waits gets it; nobody may be waiting any more
+
+    async def _scan(self, *, began: datetime) -> None:
+        self._written = {}
+        listed: dict[str, RemoteSecret] = {}
+        whole = True
+        try:
+            async for page in self._pages():
+                whole = whole and page.unreadable == 0
+                listed.update((secret.id, _names_only(secret)) for secret in page.secrets)
+        except MethodUnauthorized as error:
+            if error.status != 403:  # noqa: PLR2004 - 401 is a wrong key: nothing works with it
+                raise
+            if not self.refused:
+                _log.warning("listing refused: only idempotency keys guard against duplicates", status=403)
+            self.refused = True
+            return
+        self._by_owner, self._owner_of, self._others = {}, {}, set()
+        for secret_id, secret in (listed | self._written).items():
+            if secret is None:
+                self._drop(secret_id)
+            else:
+                self._put(secret)
+        self.refused, self.whole, self.scanned_at = False, whole, began
+        _log.info("inventory scanned", marked=len(self._owner_of), others=len(self._others), whole=whole)
+
+    async def _pages(self) -> AsyncIterator[Page]:
+        cursor: str | None = None
+        seen: set[str] = set()
+        for _ in range(_MAX_PAGES):
+            page = await self._client.list_page(cursor=cursor)
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+            if cursor in seen:
+                break
+            seen.add(cursor)
+        raise MethodUnavailable(operation="list", kind="unreadable")
+
+    def _put(self, secret: RemoteSecret) -> None:
+        marker = Marker.read(secret.metadata)
+        if secret.status == DELETED:
+            self._drop(secret.id)
+        elif marker is None:
+            self._others.add(secret.id)
+        else:
+            self._by_owner.setdefault(marker.owner, {})[secret.id] = MarkedSecret(
+                id=secret.id, status=secret.status, marker=marker
+            )
+            self._owner_of[secret.id] = marker.owner
+
+    def _drop(self, secret_id: str) -> None:
+        self._others.discard(secret_id)
+        owner = self._owner_of.pop(secret_id, None)
+        if owner is not None:
+            entries = self._by_owner[owner]
+            del entries[secret_id]
+            if not entries:
+                del self._by_owner[owner]
+
+
+def _names_only(secret: RemoteSecret) -> RemoteSecret:
+    """Return the secret without what a foreign one may carry: 100,000 of them are held for a moment."""
+    marker = Marker.read(secret.metadata)
+    return RemoteSecret(
+        id=secret.id, status=secret.status, metadata=None if marker is None else marker.to_metadata()
+    )

@@ -1,0 +1,284 @@
+"""Carries out what was decided on one object, until there is something to say about it.
+
+Each action is done here and judged in core: nothing in this file knows a rule. What an object's look needs
+to remember for the next one is in its Memory; losing that (the process dies) costs a few calls and never a
+second secret, for the idempotency key is pure and the inventory is scanned anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, Literal, assert_never
+
+import structlog
+
+from methodsecret_operator.core import decision, deletion, outcome
+from methodsecret_operator.core.remote import DELETED, RemoteSecret
+from methodsecret_operator.core.resource import FINALIZER, DeletionPolicy, MethodSecret
+from methodsecret_operator.core.snapshot import (
+    Action,
+    Attempt,
+    Confirm,
+    Create,
+    Delete,
+    Finding,
+    Leave,
+    Problem,
+    SetFinalizer,
+    Snapshot,
+)
+from methodsecret_operator.errors import KubeConflict, KubeNotFound, MethodError, MethodNotFound
+from methodsecret_operator.kube.client import KubeClient
+from methodsecret_operator.method.accounts import Account
+from methodsecret_operator.method.budget import Slot
+from methodsecret_operator.runtime import metrics
+from methodsecret_operator.runtime.cache import ObjectCache
+from methodsecret_operator.runtime.gather import Gatherer
+
+_log = structlog.get_logger(__name__)
+
+_STEPS: Final = 300
+"""How many steps one look takes: each id that is asked for or deleted costs one, and there are at most a
+hundred former ones."""
+
+Step = Finding | Literal["again", "over"]
+"""What one action has come to: something to say, another step, or the end of this look."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered of one object between looks.
+
+    The last create, a finding with an id that could not be written yet, and since when Method has not known
+    an id.
+    """
+
+    attempt: Attempt | None = None
+    unwritten: Finding | None = None
+    missing: dict[str, datetime] = field(default_factory=dict)
+
+
+class Look:
+    """One look at one object. Raises KubeError: then it is taken again."""
+
+    def __init__(
+        self, *, obj: MethodSecret, memory: Memory, cache: ObjectCache, kube: KubeClient, gatherer: Gatherer
+    ) -> None:
+        self._obj = obj
+        self._memory = memory
+        self._cache = cache
+        self._kube = kube
+        self._gatherer = gatherer
+        self._evidence: dict[str, RemoteSecret | None] = {}
+        self._slot: Slot | None = None
+
+    async def find(self) -> Finding | None:
+        """Decide and act until there is something to say; None where there is not."""
+        key = self._obj.key
+        try:
+            for _ in range(_STEPS):
+                step = await self._step()
+                if step == "over":
+                    return None
+                if step != "again":
+                    return step
+                current = self._cache.get(key)
+                if current is None or current.metadata.uid != self._obj.metadata.uid:
+                    return None
+                self._obj = current
+        finally:
+            if self._slot is not None:
+                self._slot.release()
+        # What is looked at moves faster than one look: start again, in the queue's order.
+        self._cache.wake(key)
+        return None
+
+    async def _step(self) -> Step:
+        snapshot, account = await self._gatherer.gather(
+            self._obj,
+            attempt=self._memory.attempt,
+            trusted=self._cache.trusted(self._obj.key),
+            evidence=self._evidence,
+            missing=self._memory.missing,
+        )
+        action = decision.decide(snapshot)
+        if account is None:
+            return await self._act_alone(action)
+        try:
+            if _rests_on_inventory(snapshot, action):
+                snapshot = await self._gatherer.inventory_ready(snapshot, account)
+                action = decision.decide(snapshot)
+            return await self._act(action, snapshot, account)
+        except MethodError as error:
+            return await self._unanswered(snapshot, error)
+
+    async def _act_alone(self, action: Action) -> Step:
+        """Do what needs no account."""
+        match action:
+            case Leave():
+                return "over"
+            case Finding():
+                return action
+            case SetFinalizer():
+                return await self._set_finalizer(action)
+            case _:
+                raise AssertionError(action)
+
+    async def _act(self, action: Action, snapshot: Snapshot, account: Account) -> Step:
+        match action:
+            case Confirm(id=secret_id):
+                self._evidence[secret_id] = await self._retrieve(account, secret_id)
+                return "again"
+            case Delete(id=secret_id):
+                return await self._delete(secret_id, snapshot, account)
+            case Create():
+                if self._slot is None:
+                    self._slot = await account.client.writes.acquire()
+                await self._look_again(live=self._obj.status.id is not None)
+                if not self._as_seen(snapshot):
+                    return "again"
+                return await self._create(snapshot, action, account, self._slot)
+            case Leave() | Finding() | SetFinalizer():
+                return await self._act_alone(action)
+            case _:
+                assert_never(action)
+
+    async def _look_again(self, *, live: bool) -> None:
+        """Read the object live where an id is at stake; else the watch is near enough."""
+        if not live:
+            return
+        meta = self._obj.metadata
+        try:
+            self._cache.observe(await self._kube.get_methodsecret(meta.namespace, meta.name))
+        except KubeNotFound:
+            self._cache.drop(self._obj.key, uid=meta.uid)
+
+    def _as_seen(self, snapshot: Snapshot) -> bool:
+        """Whether object and value are still what was decided on: the budget may have taken long."""
+        obj, source = snapshot.object, snapshot.source
+        if self._cache.version(obj.key) != int(obj.metadata.resource_version):
+            return False
+        watched = self._gatherer.sources.version(obj)
+        if watched is None or isinstance(source, Problem):
+            return True
+        uid, version = watched
+        # The watch may lag behind what was read; only something newer in it counts.
+        return uid == source.uid and int(version) <= int(source.resource_version)
+
+    async def _create(self, snapshot: Snapshot, create: Create, account: Account, slot: Slot) -> Finding:
+        memory = self._memory
+        # Remembered before it is sent: whatever ends this coroutine, it is asked again as it was.
+        if memory.attempt is None or memory.attempt.unresolved != create:
+            memory.attempt = Attempt(
+                revision=create.revision, ordinal=create.ordinal, since=snapshot.now, unresolved=create
+            )
+        snapshot = replace(snapshot, attempt=memory.attempt)
+        try:
+            answer = await account.client.create(
+                value=create.value,
+                metadata=create.metadata,
+                idempotency_key=create.idempotency_key,
+                slot=slot,
+            )
+            secret: RemoteSecret | None = answer.secret
+            if answer.replayed:
+                secret = await self._retrieve(account, answer.secret.id)
+                snapshot = replace(snapshot, missing=dict(memory.missing))
+        except MethodError as error:
+            said, memory.attempt = outcome.failed(snapshot, create, error)
+            _log.warning("create failed", **_told(error), definite=error.definite, ordinal=create.ordinal)
+            return said
+        if secret is None or secret.status == DELETED:
+            said, memory.attempt = outcome.gone(
+                snapshot, create, answer.secret.id, deleted=secret is not None
+            )
+            _log.warning("replayed create names a secret that is not there", id=answer.secret.id)
+            return said
+        # An answer need not repeat the metadata; what was sent is what is there.
+        account.inventory.learn(replace(secret, metadata=create.metadata))
+        _log.info(
+            "secret created",
+            id=secret.id,
+            former=snapshot.object.status.id,
+            replayed=answer.replayed,
+            request_id=answer.request_id,
+        )
+        return decision.created(snapshot, create, secret)
+
+    async def _delete(self, secret_id: str, snapshot: Snapshot, account: Account) -> Step:
+        await self._look_again(live=True)
+        if self._as_seen(snapshot):
+            with contextlib.suppress(MethodNotFound):
+                await account.client.delete(secret_id)
+            account.inventory.forget(secret_id)
+            self._evidence[secret_id] = None
+            _log.info("secret deleted", id=secret_id)
+        return "again"
+
+    async def _retrieve(self, account: Account, secret_id: str) -> RemoteSecret | None:
+        """Ask for a secret, and remember what the answer says about its being there."""
+        try:
+            remote = await account.client.retrieve(secret_id)
+        except MethodNotFound:
+            self._memory.missing.setdefault(secret_id, self._gatherer.clock())
+            return None
+        self._memory.missing.pop(secret_id, None)
+        if remote.status == DELETED:
+            account.inventory.forget(secret_id)
+        else:
+            account.inventory.learn(remote)
+        return remote
+
+    async def _set_finalizer(self, action: SetFinalizer) -> Step:
+        """Put our finalizer on or take it off; the end of a deletion is the end of the look."""
+        meta = self._obj.metadata
+        others = [name for name in meta.finalizers if name != FINALIZER]
+        lock = {"resourceVersion": meta.resource_version, "uid": meta.uid}
+        patch = {"metadata": {**lock, "finalizers": [*others, FINALIZER] if action.present else others}}
+        try:
+            with self._cache.own_write(self._obj.key):
+                self._cache.take(await self._kube.patch_methodsecret(meta.namespace, meta.name, patch))
+        except KubeNotFound:
+            self._cache.drop(self._obj.key, uid=meta.uid)
+            return "over"
+        except KubeConflict:
+            await self._look_again(live=True)
+            return "again"
+        if action.undone:
+            _log.error("secrets stay at Method: nobody could delete them any more", ids=list(action.undone))
+            metrics.ABANDONED.inc(len(action.undone))
+        return "over" if meta.deletion_timestamp is not None else "again"
+
+    async def _unanswered(self, snapshot: Snapshot, error: MethodError) -> Step:
+        """Say that Method could not be asked; a deletion that can never succeed lets go instead."""
+        _log.warning("method cannot be asked", **_told(error))
+        said = outcome.unconfirmed(snapshot, error)
+        if snapshot.object.metadata.deletion_timestamp is None:
+            return said
+        verdict = deletion.given_up(snapshot, said)
+        return verdict if isinstance(verdict, Finding) else await self._set_finalizer(verdict)
+
+
+def _told(error: MethodError) -> dict[str, object]:
+    """Return what a log line tells of a failed call."""
+    return {
+        "operation": error.operation,
+        "error": type(error).__name__,
+        "kind": error.kind,
+        "status": error.status,
+        "request_id": error.request_id,
+    }
+
+
+def _rests_on_inventory(snapshot: Snapshot, action: Action) -> bool:
+    """Whether an action is right only if all that Method holds of ours is known."""
+    if isinstance(action, Create | Delete):
+        return True
+    obj = snapshot.object
+    return (
+        obj.metadata.deletion_timestamp is not None
+        and obj.spec.deletion_policy is DeletionPolicy.DELETE
+        and isinstance(action, Confirm | SetFinalizer)
+    )
