@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from tests.integration.canary import CANARY
 from tests.integration.world import World
 
 COUNT = 1000
-LIMITS_OFF = {"WRITES_PER_MINUTE": "1000000", "READS_PER_MINUTE": "1000000"}
+LIMITS_OFF: dict[str, Any] = {"WRITES_PER_MINUTE": "1000000", "READS_PER_MINUTE": "1000000"}
 
 
 def _names() -> list[str]:

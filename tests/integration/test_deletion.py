@@ -6,12 +6,11 @@ import asyncio
 from typing import Any
 
 from dev.controlplane import ControlPlane
-
 from tests.integration.canary import CANARY
 from tests.integration.world import World, condition, message, not_ready, ready
 
 FINALIZER = "methodfi.com/method-secret"
-DELETE = {"deletionPolicy": "Delete"}
+DELETE: dict[str, Any] = {"deletionPolicy": "Delete"}
 
 
 async def _active(world: World, **where: str) -> list[str]:

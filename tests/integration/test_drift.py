@@ -1,11 +1,13 @@
-"""What happens to a secret at Method behind our back: found by the resync's one scan, asked about, then believed."""
+"""What happens at Method behind our back: found by the resync's scan, asked about, then believed."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from tests.integration.canary import CANARY
 from tests.integration.world import World, condition, message, not_ready, ready
 
-SOON = {"RESYNC_SECONDS": "1"}
+SOON: dict[str, Any] = {"RESYNC_SECONDS": "1"}
 
 
 async def _synced(world: World, count: int) -> list[str]:
@@ -29,7 +31,7 @@ async def test_a_secret_deleted_at_method_is_stored_again(world: World) -> None:
 async def test_on_request_a_deleted_secret_waits_for_the_request(world: World) -> None:
     await world.start_operator(**SOON)
     world.secret()
-    on_request = {"rotation": {"policy": "OnRequest"}}
+    on_request: dict[str, Any] = {"rotation": {"policy": "OnRequest"}}
     world.method_secret(**on_request)
     first = await world.until(ready())
     await world.control.change_secret(first["status"]["id"], status="deleted")

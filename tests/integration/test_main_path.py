@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.integration.canary import CANARY
@@ -135,7 +137,7 @@ async def test_a_requested_reconcile_is_echoed(world: World) -> None:
 async def test_rotation_on_request_waits_for_the_request_and_says_so(world: World) -> None:
     await world.start_operator()
     world.secret(value=f"{CANARY}-1")
-    on_request = {"rotation": {"policy": "OnRequest"}}
+    on_request: dict[str, Any] = {"rotation": {"policy": "OnRequest"}}
     world.method_secret(**on_request)
     first = await world.until(ready())
     world.secret(value=f"{CANARY}-2")

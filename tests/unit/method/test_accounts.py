@@ -60,7 +60,7 @@ async def test_white_space_around_a_key_is_not_part_of_it(accounts: Accounts) ->
 )
 async def test_what_cannot_be_a_key_is_never_sent(accounts: Accounts, key: str, reason: str) -> None:
     with pytest.raises(errors.MethodUnauthorized) as caught:
-        (await accounts.account(base_url=ONE, api_key=SecretStr(key))).client
+        await accounts.account(base_url=ONE, api_key=SecretStr(key))
     assert caught.value.kind == "invalid-key", reason
     assert not accounts.all_budgets()
 
@@ -84,5 +84,5 @@ async def test_closing_ends_the_connections_and_forgets_the_keys() -> None:
 
 
 async def test_no_repr_shows_a_key(accounts: Accounts) -> None:
-    (await accounts.account(base_url=ONE, api_key=SecretStr("sk_canary"))).client
+    await accounts.account(base_url=ONE, api_key=SecretStr("sk_canary"))
     assert "canary" not in repr(accounts) + repr(vars(accounts))
