@@ -75,6 +75,22 @@ class Sentence(StrEnum):
     """Every sentence that a condition can hold; fields in braces are filled with names, ids and numbers."""
 
     SYNCED = "{id} at Method holds the value of Secret {secret}, key {key}."
+    ADOPTED = (
+        "{id} was taken over as it is; whether it holds the value of Secret {secret}, key {key}, is not known"
+        " until the first rotation."
+    )
+    ADOPT_NOT_ACTIVE = (
+        "Method knows no active secret {adopt} for this API key: correct spec.adopt.id, or take spec.adopt"
+        " away to store the value anew."
+    )
+    ADOPT_CLAIMED = (
+        "{adopt} is in use by MethodSecret {claimed_by}: delete that one (with deletionPolicy Retain), or"
+        " correct spec.adopt.id here."
+    )
+    ADOPT_FOREIGN = (
+        "{adopt} carries the mark of another owner, which still exists or is of another cluster: correct"
+        " spec.adopt.id, or take spec.adopt away to store the value anew."
+    )
     ROTATION_PENDING = (
         "Secret {secret}, key {key}, or spec.metadata has changed; {id} keeps the former value until a"
         " rotation is requested with the annotation methodfi.com/rotation-requested-at."

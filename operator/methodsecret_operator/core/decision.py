@@ -11,9 +11,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from methodsecret_operator.core import deletion, identity
+from methodsecret_operator.core import adoption, deletion, identity
 from methodsecret_operator.core.conditions import Reason, Sentence
-from methodsecret_operator.core.findings import finding, report, synced
+from methodsecret_operator.core.findings import adopted, finding, report, synced
 from methodsecret_operator.core.remote import ACTIVE, DELETED, RemoteSecret
 from methodsecret_operator.core.resource import (
     FINALIZER,
@@ -61,8 +61,8 @@ def settled(obj: MethodSecret, *, source: tuple[str, str] | None, environment: s
         and status.status == ACTIVE
         and status.environment == environment
         and status.pending is None
-        and status.source is not None
-        and source == (status.source.uid, status.source.resource_version)
+        and (held := status.adopted or status.source) is not None
+        and source == (held.uid, held.resource_version)
         and status.last_handled_reconcile_at == obj.metadata.annotations.get(RECONCILE_REQUESTED_AT)
         and status.last_handled_rotation_at == obj.metadata.annotations.get(ROTATION_REQUESTED_AT)
         and _finalizer_right(obj)
@@ -155,7 +155,7 @@ def _decide_on_value(s: Snapshot, *, account: AccountReady, source: SourceValue)
         answer = _decide_on_current(s, status.id, held, account=account)
         if answer is not None:
             return answer
-    linked = _link(s, held, account=account)
+    linked = _link(s, held, account=account) or adoption.decide(s, held, environment=account.environment)
     if linked is not None:
         return linked
     if status.id is None and not _requested(s) and _under_unknown_keys(s):
@@ -166,7 +166,10 @@ def _decide_on_value(s: Snapshot, *, account: AccountReady, source: SourceValue)
 def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: AccountReady) -> Action | None:
     """Decide on the id in the status; None where another secret is to take its place."""
     status = s.object.status
-    if status.source is not None and _holds(s, status.source, held):
+    known = status.adopted if status.adopted is not None and status.adopted.id == current else status.source
+    # An adopted secret's value is unknown: a requested rotation stores the known one.
+    replaced = _by_adoption(s) and _requested(s)
+    if known is not None and not replaced and _holds(s, known, held):
         return _decide_on_held(s, current, held, environment=account.environment)
     if _requested(s):
         return None
@@ -203,15 +206,15 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
     """Decide where the status says that `current` holds the wanted value; None where it does not any more."""
     status = s.object.status
     if s.trusted and status.status == ACTIVE and not s.doubted:
-        said = synced(s, source=held, environment=environment)
+        said = _holding(s, held, environment=environment)
         return deletion.extras(s, held.revision) or deletion.superseded(s, said)
     if current not in s.evidence:
         return Confirm(id=current)
     remote = s.evidence[current]
-    if not s.trusted and (remote is None or not _ours(s, remote, held.revision)):
+    if not s.trusted and (remote is None or not _believable(s, remote, held.revision)):
         return None
     if remote is not None and remote.status == ACTIVE:
-        return synced(s, source=held, environment=environment, secret=remote)
+        return _holding(s, held, environment=environment, secret=remote)
     if remote is not None and remote.status != DELETED:
         return replace(finding(s, Reason.PENDING, Sentence.NOT_YET_ACTIVE), secret=remote, retry="backoff")
     if remote is None and s.account_changed and not _requested(s):
@@ -221,6 +224,25 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
     if s.object.spec.rotation.policy is RotationPolicy.ON_REQUEST and not _requested(s):
         return finding(s, Reason.REMOTE_DELETED, Sentence.REMOTE_DELETED)
     return None
+
+
+def _by_adoption(s: Snapshot) -> bool:
+    status = s.object.status
+    return status.adopted is not None and status.adopted.id == status.id
+
+
+def _holding(s: Snapshot, held: Source, *, environment: str, secret: RemoteSecret | None = None) -> Finding:
+    """Say that the status names the right secret, in the words for how it came to be there."""
+    if _by_adoption(s):
+        return adopted(s, held=held, environment=environment, secret=secret)
+    return synced(s, source=held, environment=environment, secret=secret)
+
+
+def _believable(s: Snapshot, remote: RemoteSecret, revision: str) -> bool:
+    """Whether an id that somebody else may have written into the status is this object's."""
+    if _by_adoption(s):
+        return s.object.spec.adopt is not None and s.object.spec.adopt.id == remote.id
+    return _ours(s, remote, revision)
 
 
 def _link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:

@@ -9,6 +9,7 @@ from methodsecret_operator.core.remote import RemoteSecret
 from methodsecret_operator.core.resource import (
     RECONCILE_REQUESTED_AT,
     ROTATION_REQUESTED_AT,
+    Adopted,
     PendingCreate,
     Source,
 )
@@ -59,6 +60,18 @@ def synced(s: Snapshot, *, source: Source, environment: str, secret: RemoteSecre
         environment=environment,
         rotation_token=s.object.metadata.annotations.get(ROTATION_REQUESTED_AT),
         retry=0.0 if again else "resync",
+    )
+
+
+def adopted(s: Snapshot, *, held: Source, environment: str, secret: RemoteSecret | None = None) -> Finding:
+    """Say that the object goes by an adopted secret, whose value nobody has checked."""
+    current = secret.id if secret is not None else s.object.status.id
+    return replace(
+        finding(s, Reason.ADOPTED, Sentence.ADOPTED, id=current),
+        secret=secret,
+        adopted=Adopted(id=current or "", **held.model_dump()),
+        environment=environment,
+        rotation_token=s.object.metadata.annotations.get(ROTATION_REQUESTED_AT),
     )
 
 

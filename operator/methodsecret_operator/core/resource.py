@@ -179,6 +179,12 @@ class Source(_Model):
     resource_version: ShortText
 
 
+class Adopted(Source):
+    """An adopted secret, and the source as it was then: whether the secret holds that value is unknown."""
+
+    id: ShortText
+
+
 class Superseded(_Model):
     """A secret at Method that this object used before.
 
@@ -229,6 +235,7 @@ class Status(_Model):
     environment: ShortText | None = None
     observed_generation: Annotated[int, Field(ge=-1)] = -1
     source: Source | None = None
+    adopted: Adopted | None = None
     superseded: Annotated[tuple[Superseded, ...], Field(max_length=100)] = ()
     pending: PendingCreate | None = None
     last_handled_reconcile_at: Token | None = None

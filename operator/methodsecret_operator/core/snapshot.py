@@ -15,7 +15,7 @@ from pydantic import JsonValue, SecretStr
 from methodsecret_operator.core import identity
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.remote import MarkedSecret, RemoteSecret
-from methodsecret_operator.core.resource import MethodSecret, PendingCreate, Source, Superseded
+from methodsecret_operator.core.resource import Adopted, MethodSecret, PendingCreate, Source, Superseded
 
 MISSING_FOR: Final = timedelta(seconds=60)
 """How long Method must not know an id before that is believed: lists and reads may lag."""
@@ -109,6 +109,7 @@ class Snapshot:
     marked: tuple[MarkedSecret, ...] = ()
     scanned_at: datetime | None = None
     doubted: bool = False
+    adoption: Adoption | None = None
     missing: Mapping[str, datetime] = field(default_factory=dict)
     account_changed: bool = False
     namespace_terminating: bool = False
@@ -155,6 +156,26 @@ class SetFinalizer:
 
 
 @dataclass(frozen=True, slots=True)
+class Examine:
+    """Find out whether this secret may be adopted, then decide again."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What was found out about a secret that is to be adopted.
+
+    `claimed_by` is the MethodSecret (`namespace/name`) whose status names it already; `owner_alive` says
+    that it carries the mark of somebody who exists, or of whom that cannot be ruled out.
+    """
+
+    remote: RemoteSecret | None
+    claimed_by: str | None
+    owner_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What is to be said about an object, whole: summarize makes the status of it.
 
@@ -175,8 +196,9 @@ class Finding:
     rotation_token: str | None = None
     retry: Retry = "resync"
     trailing_newline: bool = False
+    adopted: Adopted | None = None
     superseded: tuple[Superseded, ...] | None = None
     """The former secrets, where they are to change by more than the move of `id`."""
 
 
-Action = Leave | Confirm | Create | Delete | SetFinalizer | Finding
+Action = Leave | Confirm | Examine | Create | Delete | SetFinalizer | Finding

@@ -62,10 +62,13 @@ def summarize(obj: MethodSecret, finding: Finding, *, now: datetime) -> Status:
             "status": secret.status,
             "created_at": secret.created_at,
             "updated_at": secret.updated_at,
+            "adopted": finding.adopted,
             "superseded": tuple(entry for entry in superseded if entry.id != secret.id),
         }
     elif finding.superseded is not None:
         changed["superseded"] = finding.superseded
+    if finding.adopted is not None:
+        changed |= {"adopted": finding.adopted, "source": None}
     if finding.source is not None:
         changed["source"] = finding.source
     if finding.environment is not None:

@@ -65,12 +65,16 @@ class KubeClient:
         request = wire.get_methodsecret(namespace, name)
         return wire.parse_object(request, await self.send(request))
 
-    def list_methodsecrets(self, namespace: str | None, *, page: int = 500) -> Listing:
+    def list_methodsecrets(
+        self, namespace: str | None, *, page: int = 500, selector: str | None = None
+    ) -> Listing:
         """Read all MethodSecrets of a namespace, or of all of them (None), `page` at a time.
+
+        `selector` is a field selector on one of the CRD's selectable fields.
 
         A 429 with Retry-After is waited out: a CRD just established answers so until its storage is up.
         """
-        return Listing(self._pages(namespace, page))
+        return Listing(self._pages(namespace, page, selector))
 
     async def patch_methodsecret_status(
         self, namespace: str, name: str, patch: Mapping[str, Any]
@@ -124,10 +128,13 @@ class KubeClient:
         """Send one request and read the whole answer, whatever its status."""
         return await send(self._connection, request, limits=self._timeout)
 
-    async def _pages(self, namespace: str | None, limit: int) -> AsyncIterator[wire.Page]:
+    async def _pages(
+        self, namespace: str | None, limit: int, selector: str | None
+    ) -> AsyncIterator[wire.Page]:
         token: str | None = None
         while True:
-            page = await self._page(wire.list_methodsecrets(namespace, limit=limit, token=token))
+            request = wire.list_methodsecrets(namespace, limit=limit, token=token, selector=selector)
+            page = await self._page(request)
             yield page
             token = page.next_token
             if token is None:

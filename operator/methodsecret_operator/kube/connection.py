@@ -28,6 +28,7 @@ from yarl import URL
 
 from methodsecret_operator import __version__
 from methodsecret_operator.errors import SettingsError
+from methodsecret_operator.kube.nesting import ShallowResponse
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes mounts a Pod's token, CA and namespace."""
@@ -79,6 +80,7 @@ class Connection:
             proxy=self._proxy,
             trust_env=False,  # proxies are settled once, in connect(); ~/.netrc is not for us
             read_bufsize=_READ_BUFFER,
+            response_class=ShallowResponse,
         )
 
     async def close(self) -> None:

@@ -26,6 +26,7 @@ from methodsecret_operator.errors import (
     KubeRejected,
     KubeUnavailable,
 )
+from methodsecret_operator.kube import nesting
 
 MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes of one object. etcd refuses requests above 1.5 MiB, a Secret's data ends at 1 MiB."""
@@ -107,9 +108,13 @@ def get_methodsecret(namespace: str, name: str) -> Request:
     )
 
 
-def list_methodsecrets(namespace: str | None, *, limit: int, token: str | None) -> Request:
+def list_methodsecrets(
+    namespace: str | None, *, limit: int, token: str | None, selector: str | None = None
+) -> Request:
     """Read one page of the MethodSecrets of a namespace, or of all of them."""
     params = {"limit": str(limit)} | ({"continue": token} if token else {})
+    if selector is not None:
+        params["fieldSelector"] = selector
     return Request(
         verb="list",
         what=f"{PLURAL} in {f'namespace {namespace}' if namespace else 'all namespaces'}",
@@ -336,7 +341,7 @@ def _decode(request: Request, answer: Answer) -> dict[str, Any]:
     document: object = None
     # Suppressed, and raised below: json's error holds the whole body, so it must not even be our context.
     with suppress(ValueError, RecursionError):
-        document = json.loads(answer.body)
+        document = nesting.loads(answer.body.decode())
     if isinstance(document, dict):
         return document
     raise unreadable(request, answer.status)

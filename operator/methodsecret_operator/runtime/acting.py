@@ -19,10 +19,12 @@ from methodsecret_operator.core.remote import DELETED, RemoteSecret
 from methodsecret_operator.core.resource import FINALIZER, DeletionPolicy, MethodSecret
 from methodsecret_operator.core.snapshot import (
     Action,
+    Adoption,
     Attempt,
     Confirm,
     Create,
     Delete,
+    Examine,
     Finding,
     Leave,
     Problem,
@@ -72,6 +74,7 @@ class Look:
         self._kube = kube
         self._gatherer = gatherer
         self._evidence: dict[str, RemoteSecret | None] = {}
+        self._adoption: Adoption | None = None
         self._slot: Slot | None = None
 
     async def find(self) -> Finding | None:
@@ -102,6 +105,7 @@ class Look:
             trusted=self._cache.trusted(self._obj.key),
             evidence=self._evidence,
             missing=self._memory.missing,
+            adoption=self._adoption,
         )
         action = decision.decide(snapshot)
         if account is None:
@@ -130,6 +134,10 @@ class Look:
         match action:
             case Confirm(id=secret_id):
                 self._evidence[secret_id] = await self._retrieve(account, secret_id)
+                return "again"
+            case Examine(id=secret_id):
+                remote = await self._retrieve(account, secret_id)
+                self._adoption = await self._gatherer.examine(self._obj, secret_id, remote)
                 return "again"
             case Delete(id=secret_id):
                 return await self._delete(secret_id, snapshot, account)
@@ -274,7 +282,7 @@ def _told(error: MethodError) -> dict[str, object]:
 
 def _rests_on_inventory(snapshot: Snapshot, action: Action) -> bool:
     """Whether an action is right only if all that Method holds of ours is known."""
-    if isinstance(action, Create | Delete):
+    if isinstance(action, Create | Delete | Examine):
         return True
     obj = snapshot.object
     return (

@@ -115,6 +115,7 @@ class _Operator:
             base_url_for=settings.base_url_for,
             clock=_now,
             kube=kube,
+            namespaces=settings.namespaces,
             deletion_timeout=settings.deletion_timeout_seconds,
         )
         self._announcer = Announcer(kube=kube, instance=f"{socket.gethostname()}-{os.getpid()}", clock=_now)

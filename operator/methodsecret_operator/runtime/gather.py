@@ -15,7 +15,7 @@ from methodsecret_operator.core.decision import SERVER_ERROR_FOR
 from methodsecret_operator.core.identity import DigestKey
 from methodsecret_operator.core.remote import ACTIVE, RemoteSecret
 from methodsecret_operator.core.resource import Environment, MethodSecret
-from methodsecret_operator.core.snapshot import AccountReady, Attempt, Problem, Snapshot
+from methodsecret_operator.core.snapshot import AccountReady, Adoption, Attempt, Problem, Snapshot
 from methodsecret_operator.errors import KubeForbidden, KubeNotFound, MethodUnauthorized
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account, Accounts
@@ -53,8 +53,10 @@ class Gatherer:
         base_url_for: Callable[[Environment], str],
         clock: Callable[[], datetime],
         kube: KubeClient,
+        namespaces: Collection[str],
         deletion_timeout: float,
     ) -> None:
+        self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._kube = kube
         self._deletion_timeout = deletion_timeout
         self._cluster = cluster
@@ -83,6 +85,7 @@ class Gatherer:
         trusted: bool,
         evidence: Mapping[str, RemoteSecret | None],
         missing: Mapping[str, datetime],
+        adoption: Adoption | None,
     ) -> tuple[Snapshot, Account | None]:
         """Return the snapshot and the account (None where it has a problem).
 
@@ -106,10 +109,40 @@ class Gatherer:
             evidence=evidence,
             aliases=self._cluster.aliases,
             missing=missing,
+            adoption=adoption,
             deletion_timeout=self._deletion_timeout,
             namespace_terminating=deleting and await self._terminating(obj.metadata.namespace),
         )
         return snapshot if account is None else self._with_inventory(snapshot, account), account
+
+    async def examine(self, obj: MethodSecret, secret_id: str, remote: RemoteSecret | None) -> Adoption:
+        """Find out whether a secret may be adopted: no other status names it, no living owner marks it.
+
+        Raises KubeError.
+        """
+        claimed_by = None
+        for namespace in self._namespaces:
+            selector = f"status.id={secret_id}"
+            async for other in self._kube.list_methodsecrets(namespace, selector=selector):
+                if other["metadata"]["uid"] != obj.metadata.uid:
+                    claimed_by = f"{other['metadata']['namespace']}/{other['metadata']['name']}"
+        marker = identity.Marker.read(remote.metadata if remote is not None else None)
+        alive = marker is not None and await self._alive(marker.owner)
+        return Adoption(remote=remote, claimed_by=claimed_by, owner_alive=alive)
+
+    async def _alive(self, owner: str) -> bool:
+        """Whether the object that a mark names exists, or may exist: another cluster's, say."""
+        cluster, _, place = owner.partition("/")
+        namespace, _, name = place.partition("/")
+        if cluster not in (self._cluster.name, *self._cluster.aliases) or not name:
+            return True
+        try:
+            await self._kube.get_methodsecret(namespace, name)
+        except KubeNotFound:
+            return False
+        except KubeForbidden:
+            return True
+        return True
 
     async def inventory_ready(self, snapshot: Snapshot, account: Account) -> Snapshot:
         """Return the snapshot with an inventory that is good enough for what is at stake. Raises MethodError.

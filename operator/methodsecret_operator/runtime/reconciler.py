@@ -113,7 +113,7 @@ class Reconciler:
         memory.unwritten = None
         if again:
             self._cache.wake(key)
-        elif finding.source is not None:
+        elif finding.source is not None or finding.adopted is not None:
             self._cache.trust(key)
         return finding.retry
 

@@ -39,6 +39,7 @@ class World:
             base_url_for=lambda environment: f"http://127.0.0.1:9/{environment}",
             clock=lambda: gen.NOW,
             kube=kube,
+            namespaces=(),
             deletion_timeout=300.0,
         )
         self.reconciler = Reconciler(
