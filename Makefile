@@ -42,13 +42,13 @@ demo: venv controlplane ## the operator at work on a real kube-apiserver (KEEP=1
 
 .PHONY: test
 test: venv controlplane ## every test, on a real kube-apiserver and the emulator, with coverage
-	@COVERAGE_FILE="$$(mktemp -d)/coverage"; export COVERAGE_FILE; \
-	trap 'rm -rf "$$(dirname "$$COVERAGE_FILE")"' EXIT; \
-	$(PYTEST) --cov --cov-report=term $(ARGS)
+	@kept="$$(mktemp -d)"; trap 'rm -rf "$$kept"' EXIT; \
+	COVERAGE_FILE="$$kept/coverage" $(PYTEST) --basetemp="$$kept/tmp" --cov --cov-report=term $(ARGS)
 
 .PHONY: unit
 unit: venv ## the tests that need no control plane
-	@$(PYTEST) -m "not cluster" tests/unit $(ARGS)
+	@kept="$$(mktemp -d)"; trap 'rm -rf "$$kept"' EXIT; \
+	$(PYTEST) --basetemp="$$kept/tmp" -m "not cluster" tests/unit $(ARGS)
 
 .PHONY: contract
 contract: venv ## the emulator's contract, held against the real API: METHOD_API_KEY=… METHOD_ENVIRONMENT=sandbox|dev

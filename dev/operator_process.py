@@ -106,15 +106,24 @@ class OperatorProcess:
         return self
 
     def wait_ready(self, timeout: float = READY_SECONDS) -> Self:
-        """Return as soon as it works; raises OperatorProcessError where it ends or takes too long."""
+        """Return when it is ready. Raises OperatorProcessError where it ends first or takes too long."""
+        self._until(self._is_ready if self._health_port else lambda: self._says("running"), "ready", timeout)
+        return self
+
+    def wait_event(self, event: str, timeout: float = READY_SECONDS) -> None:
+        """Return when it has logged this event since its start; raises as wait_ready."""
+        self._until(lambda: self._says(event), f"saying {event!r}", timeout)
+
+    def _until(self, true: Callable[[], bool], what: str, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while not (self._is_ready() if self._health_port else self._says_running()):
+        while not true():
             if not self.running:
                 raise OperatorProcessError(f"the operator ended with {self.exit_code}:\n{self.log_tail()}")
             if time.monotonic() > deadline:
-                raise OperatorProcessError(f"the operator is not ready in {timeout:g} s:\n{self.log_tail()}")
+                raise OperatorProcessError(
+                    f"the operator was not {what} in {timeout:g} s:\n{self.log_tail()}"
+                )
             time.sleep(_POLL_SECONDS)
-        return self
 
     def wait(self, timeout: float | None = STOP_SECONDS) -> int:
         """Wait for it to end by itself (None: however long) and return its exit code.
@@ -166,14 +175,14 @@ class OperatorProcess:
         """Return the last lines of its log, for an error message."""
         return "\n".join(self.log_text().splitlines()[-lines:])
 
-    def _says_running(self) -> bool:
+    def _says(self, event: str) -> bool:
         with self.log_file.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().splitlines()
         for line in lines:
             with contextlib.suppress(ValueError):
                 entry = json.loads(line)
-                if isinstance(entry, dict) and entry.get("event") == "running":
+                if isinstance(entry, dict) and entry.get("event") == event:
                     return True
         return False
 
