@@ -67,7 +67,11 @@ class ObjectCache:
         try:
             return MethodSecret.model_validate_json(entry.blob)
         except pydantic.ValidationError as error:
-            fields = [".".join(map(str, place["loc"])) for place in error.errors(include_input=False)]
+            # What has no place is no JSON to pydantic: the cache wrote it, so it can only be too deep.
+            fields = [
+                ".".join(map(str, place["loc"])) or "spec.metadata (nested too deeply)"
+                for place in error.errors(include_input=False)
+            ]
         raise SchemaError(key=key, fields=fields)
 
     def version(self, key: str) -> int | None:
