@@ -48,6 +48,6 @@ async def _work_on(key: str, queue: WorkQueue, reconciler: Reconciler) -> None:
                 queue.retry(key)
             case "resync":
                 queue.forget(key)
-            case float():
+            case _:  # seconds; by type this is a float, but an int is no less one to the type checker
                 queue.forget(key)
                 queue.add_after(key, retry)
