@@ -217,10 +217,13 @@ def parse_page(request: Request, answer: Answer) -> Page:
         raise unreadable(request, answer.status)
     if not all(isinstance(item, dict) for item in items):
         raise unreadable(request, answer.status)
+    version = metadata.get("resourceVersion")
+    if not isinstance(version, str) or not (version.isascii() and version.isdigit()):
+        raise unreadable(request, answer.status)  # what is gone could not be told from what is new
     return Page(
         items=tuple(_without_managed_fields(item) for item in items),
         next_token=metadata.get("continue") or None,
-        resource_version=str(metadata.get("resourceVersion", "")),
+        resource_version=version,
     )
 
 
