@@ -27,6 +27,8 @@ class DefaultKey:
         self.value = api_key
         if path is not None:
             self.refresh()
+            if self.value is None:
+                _log.warning("no API key in the file that API_KEY_FILE names, waiting for it", path=str(path))
 
     def refresh(self) -> bool:
         """Read the file if it is another one than last time; return whether the key has changed."""
