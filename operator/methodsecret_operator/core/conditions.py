@@ -188,6 +188,9 @@ class Sentence(StrEnum):
 FORMER_STAYS: Final = " {id} stays in use with the former value."
 """Added to the sentence of a state in which a former secret goes on working."""
 
+CURRENT_STAYS: Final = " {id} stays in use."
+"""Added where it is not known whether that secret holds the wanted value or a former one."""
+
 
 def conditions(
     *,

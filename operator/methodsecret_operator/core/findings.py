@@ -36,12 +36,13 @@ def report(
     *,
     retry: Retry = "resync",
     pending: PendingCreate | None = None,
+    stays: str = FORMER_STAYS,
     **names: object,
 ) -> Finding:
-    """Say that the wanted value is not at Method, and that a former secret goes on working."""
+    """Say that the wanted value is not at Method, and that a former secret goes on working (`stays`)."""
     said = finding(s, reason, sentence, **({"environment": _environment(s)} | names))
     current = s.object.status.id
-    former = FORMER_STAYS.format(id=current) if current is not None else ""
+    former = stays.format(id=current) if current is not None else ""
     return replace(
         said, message=said.message + former, pending=pending or s.object.status.pending, retry=retry
     )

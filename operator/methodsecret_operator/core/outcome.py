@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from methodsecret_operator.core.conditions import Reason, Sentence
+from methodsecret_operator.core.conditions import CURRENT_STAYS, Reason, Sentence
 from methodsecret_operator.core.findings import report
 from methodsecret_operator.core.resource import PendingCreate
 from methodsecret_operator.core.snapshot import Attempt, Create, Finding, Retry, Snapshot
@@ -63,7 +63,7 @@ def gone(snapshot: Snapshot, create: Create, secret_id: str, *, deleted: bool) -
 def unconfirmed(snapshot: Snapshot, error: MethodError) -> Finding:
     """Return what to say when Method could not be asked about a secret, or about all of them."""
     reason, sentence, retry = _failure(snapshot, error)
-    return report(snapshot, reason, sentence, retry=retry, status=error.status)
+    return report(snapshot, reason, sentence, retry=retry, stays=CURRENT_STAYS, status=error.status)
 
 
 def _same(snapshot: Snapshot, create: Create, *, server_error: bool) -> Attempt:

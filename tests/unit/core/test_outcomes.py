@@ -398,7 +398,7 @@ class Unasked(NamedTuple):
 def test_what_is_said_when_an_id_cannot_be_confirmed(row: Unasked) -> None:
     found = unconfirmed(gen.snapshot(gen.synced(), trusted=False), row.error)
     assert (found.reason, found.retry) == (row.word, row.retry)
-    assert found.message == f"{row.message} {gen.SECRET_ID} stays in use with the former value."
+    assert found.message == f"{row.message} {gen.SECRET_ID} stays in use."  # nobody knows with which value
     # An opinion about nothing but the state: no id, no source, so nothing is confirmed by it.
     assert (found.secret, found.source, found.base_id) == (None, None, gen.SECRET_ID)
 
