@@ -33,6 +33,14 @@ _METADATA = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Grave:
+    """An object that is known to be gone, as it was last seen: a page of a long list may come later."""
+
+    uid: str
+    version: int
+
+
 @dataclass(slots=True)
 class _Entry:
     uid: str
@@ -48,6 +56,7 @@ class ObjectCache:
         self._wake = wake
         self._entries: dict[str, _Entry] = {}
         self._held_back: dict[str, list[Mapping[str, Any]]] = {}
+        self._graves: dict[str, _Grave] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -102,6 +111,11 @@ class ObjectCache:
         version = _version(raw)
         if entry is not None and version <= entry.version:
             return  # also where it is of a former object by that name
+        grave = self._graves.get(key)
+        if entry is None and grave is not None:
+            if grave.uid == raw["metadata"]["uid"] and version <= grave.version:
+                return
+            del self._graves[key]
         if entry is None or entry.uid != raw["metadata"]["uid"]:
             self._entries[key] = _Entry(uid=raw["metadata"]["uid"], version=version, blob=_dump(compact))
             self._wake(key)
@@ -126,7 +140,11 @@ class ObjectCache:
 
     def forget(self, raw: Mapping[str, Any]) -> None:
         """Drop an object that was deleted, unless another of that name has come since."""
-        self.drop(_key(raw), uid=raw["metadata"]["uid"])
+        key, uid = _key(raw), raw["metadata"]["uid"]
+        entry = self._entries.get(key)
+        if entry is None or entry.uid == uid:
+            self._graves[key] = _Grave(uid=uid, version=_version(raw))
+        self.drop(key, uid=uid)
 
     def drop(self, key: str, *, uid: str) -> None:
         """Drop an object that is known to be gone, unless another of that name has come since."""
@@ -135,11 +153,16 @@ class ObjectCache:
         entry = self._entries.get(key)
         if entry is not None and entry.uid == uid:
             del self._entries[key]
+            grave = self._graves.get(key)
+            if grave is None or grave.uid != uid or grave.version < entry.version:
+                self._graves[key] = _Grave(uid=uid, version=entry.version)
             self._wake(key)
 
     def prune(self, alive: set[str], *, namespace: str | None, before: int) -> None:
         """Drop what a complete list of a namespace (None: all), at version `before`, does not hold."""
         prefix = "" if namespace is None else f"{namespace}/"
+        # All pages of that list have come: nothing older can follow.
+        self._graves = {key: grave for key, grave in self._graves.items() if not key.startswith(prefix)}
         gone = [
             (key, entry.uid)
             for key, entry in self._entries.items()
