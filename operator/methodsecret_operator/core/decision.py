@@ -173,7 +173,21 @@ def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: Acco
         return _decide_on_held(s, current, held, environment=account.environment)
     if _requested(s):
         return None
-    if status.environment not in (None, account.environment):
+    elsewhere = status.environment not in (None, account.environment)
+    on_request = s.object.spec.rotation.policy is RotationPolicy.ON_REQUEST
+    if not s.trusted and (elsewhere or on_request):
+        # What the status says would make the object wait for a person: so it is looked into first.
+        if current not in s.evidence:
+            return Confirm(id=current)
+        remote = s.evidence[current]
+        if remote is not None and remote.status == ACTIVE and _ours(s, remote, held.revision):
+            return synced(s, source=held, environment=account.environment, secret=remote)
+        own = remote is not None and remote.status != DELETED and _own(s, remote)
+        linked = None if own else _link(s, held, account=account)
+        if linked is not None or not (own or elsewhere):
+            return linked
+        elsewhere = elsewhere and not own
+    if elsewhere:
         return report(
             s,
             Reason.ACCOUNT_CHANGED,
@@ -181,7 +195,7 @@ def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: Acco
             former=status.environment,
             environment=account.environment,
         )
-    if s.object.spec.rotation.policy is RotationPolicy.ON_REQUEST:
+    if on_request:
         waiting = finding(s, Reason.SYNCED, Sentence.ROTATION_PENDING)
         return replace(waiting, rotation_pending=waiting.message)
     return None
@@ -272,6 +286,14 @@ def _candidates(s: Snapshot, revision: str) -> Iterator[str]:
 def _ours(s: Snapshot, remote: RemoteSecret, revision: str) -> bool:
     marker = identity.Marker.read(remote.metadata)
     return marker is not None and marker.owner in s.owners and marker.revision == revision
+
+
+def _own(s: Snapshot, remote: RemoteSecret) -> bool:
+    """Whether a secret is this object's, whatever value it holds."""
+    if _by_adoption(s):
+        return _believable(s, remote, "")
+    marker = identity.Marker.read(remote.metadata)
+    return marker is not None and marker.owner in s.owners
 
 
 def _under_unknown_keys(s: Snapshot) -> bool:
