@@ -1,7 +1,7 @@
 """A server over a real socket that plays the few paths of the kube-apiserver that the runtime asks for.
 
 For answers that a real kube-apiserver gives only when it is in trouble. What depends on how it counts
-resourceVersions is tested on the real one (test_on_kube_apiserver.py).
+resourceVersions is tested on the real one (tests/integration).
 """
 
 from __future__ import annotations
