@@ -129,3 +129,19 @@ async def test_an_answer_that_echoes_the_value_is_not_repeated(world: World) -> 
     obj = await world.until(not_ready("Rejected"))
     assert "HTTP 422" in message(obj)
     # The rest is the leak check's, which reads everything at the end of every test.
+
+
+async def test_an_account_that_is_blocked_holds_up_nobody_else(world: World) -> None:
+    await world.start_operator(WORKERS="2")
+    world.secret()
+    world.secret("method", key="sk_test_own")
+    account = {"environment": "dev", "apiKeySecretRef": {"name": "method", "key": "key"}}
+    await world.control.add_fault("create", "status", status=429)
+    world.method_secret("blocked-0")
+    await world.until(not_ready("RateLimited"), "blocked-0")
+    for number in range(1, 6):
+        world.method_secret(f"blocked-{number}")
+    world.method_secret("free", account=account)
+    await world.until(ready(), "free", seconds=5)
+    assert await world.control.count("create") == 2
+    assert world.get("blocked-5")["status"] == {"observedGeneration": -1}, "waiting for a turn is no state"

@@ -209,6 +209,15 @@ class Budget:
                 self._serve()  # takes it out of the queue once it is at the head
             raise
 
+    def try_acquire(self) -> Slot | None:
+        """Return a slot if one is free now and nobody is before us."""
+        now = self._clock.time()
+        ready = self._window.ready_at(now)
+        if self.waiting or ready is None or ready > now:
+            return None
+        self._window.admit(now)
+        return Slot(self, now)
+
     def block(self, seconds: float) -> None:
         """Admit nothing for max(seconds, 60): the API has answered 429."""
         self._window.block(self._clock.time(), seconds)

@@ -7,6 +7,7 @@ second secret, for the idempotency key is pure and the inventory is scanned anew
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,21 +21,32 @@ from methodsecret_operator.core.resource import FINALIZER, DeletionPolicy, Metho
 from methodsecret_operator.core.snapshot import (
     Action,
     Adoption,
+    ApplyConfigMap,
     Attempt,
+    ConfigMapState,
     Confirm,
     Create,
     Delete,
+    DeleteConfigMap,
     Examine,
     Finding,
     Leave,
     Problem,
+    ReadConfigMap,
     SetFinalizer,
     Snapshot,
 )
-from methodsecret_operator.errors import KubeConflict, KubeNotFound, MethodError, MethodNotFound
+from methodsecret_operator.errors import (
+    KubeConflict,
+    KubeForbidden,
+    KubeNotFound,
+    KubeRejected,
+    MethodError,
+    MethodNotFound,
+)
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account
-from methodsecret_operator.method.budget import Slot
+from methodsecret_operator.method.budget import Budget, Slot
 from methodsecret_operator.runtime import metrics
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.gather import Gatherer
@@ -53,13 +65,22 @@ Step = Finding | Literal["again", "over"]
 class Memory:
     """What is remembered of one object between looks.
 
-    The last create, a finding with an id that could not be written yet, and since when Method has not known
-    an id.
+    The last create, a finding with an id that could not be written yet, since when Method has not known an
+    id, and the place in the queue for the account's budget.
     """
 
     attempt: Attempt | None = None
     unwritten: Finding | None = None
     missing: dict[str, datetime] = field(default_factory=dict)
+    turn: asyncio.Task[Slot] | None = None
+
+    def close(self) -> None:
+        """Let go of what is held for an object that needs it no more."""
+        turn, self.turn = self.turn, None
+        if turn is not None and turn.done() and not turn.cancelled():
+            turn.result().release()
+        elif turn is not None:
+            turn.cancel()
 
 
 class Look:
@@ -75,7 +96,9 @@ class Look:
         self._gatherer = gatherer
         self._evidence: dict[str, RemoteSecret | None] = {}
         self._adoption: Adoption | None = None
+        self._config_maps: dict[str, ConfigMapState] = {}
         self._slot: Slot | None = None
+        self._in_line = False
 
     async def find(self) -> Finding | None:
         """Decide and act until there is something to say; None where there is not."""
@@ -94,6 +117,8 @@ class Look:
         finally:
             if self._slot is not None:
                 self._slot.release()
+            if not self._in_line:
+                self._memory.close()  # a turn that was waited for and is not needed any more
         # What is looked at moves faster than one look: start again, in the queue's order.
         self._cache.wake(key)
         return None
@@ -106,6 +131,7 @@ class Look:
             evidence=self._evidence,
             missing=self._memory.missing,
             adoption=self._adoption,
+            config_maps=self._config_maps,
         )
         action = decision.decide(snapshot)
         if account is None:
@@ -142,16 +168,41 @@ class Look:
             case Delete(id=secret_id):
                 return await self._delete(secret_id, snapshot, account)
             case Create():
-                if self._slot is None:
-                    self._slot = await account.client.writes.acquire()
+                slot = self._turn(account)
+                if slot is None:
+                    return "over"
                 await self._look_again(live=self._obj.status.id is not None)
                 if not self._as_seen(snapshot):
                     return "again"
-                return await self._create(snapshot, action, account, self._slot)
+                return await self._create(snapshot, action, account, slot)
+            case ReadConfigMap() | ApplyConfigMap() | DeleteConfigMap():
+                return await self._publish(action, snapshot)
             case Leave() | Finding() | SetFinalizer():
                 return await self._act_alone(action)
             case _:
                 assert_never(action)
+
+    def _turn(self, account: Account) -> Slot | None:
+        """Return a slot of the account's budget; None where it has to be waited for.
+
+        The worker does not wait: another account's objects shall not stand behind this one's. The object
+        keeps its place, and is looked at anew when its turn has come, for what was read is old by then.
+        """
+        memory, writes = self._memory, account.client.writes
+        if self._slot is None and memory.turn is not None and memory.turn.done():
+            turn, memory.turn = memory.turn, None
+            self._slot = None if turn.cancelled() else turn.result()
+        if self._slot is None and memory.turn is None:
+            self._slot = writes.try_acquire()
+            if self._slot is None:
+                memory.turn = asyncio.create_task(self._wait(writes), name="turn")
+        self._in_line = self._slot is None
+        return self._slot
+
+    async def _wait(self, writes: Budget) -> Slot:
+        slot = await writes.acquire()
+        self._cache.wake(self._obj.key)
+        return slot
 
     async def _look_again(self, *, live: bool) -> None:
         """Read the object live where an id is at stake; else the watch is near enough."""
@@ -216,10 +267,14 @@ class Look:
         return decision.created(snapshot, create, secret)
 
     async def _delete(self, secret_id: str, snapshot: Snapshot, account: Account) -> Step:
+        slot = self._turn(account)
+        if slot is None:
+            return "over"
         await self._look_again(live=True)
         if self._as_seen(snapshot):
-            with contextlib.suppress(MethodNotFound):
-                await account.client.delete(secret_id)
+            self._slot = None  # one slot, one request: another id needs another
+            with slot, contextlib.suppress(MethodNotFound):
+                await account.client.delete(secret_id, slot=slot)
             account.inventory.forget(secret_id)
             self._evidence[secret_id] = None
             _log.info("secret deleted", id=secret_id)
@@ -238,6 +293,43 @@ class Look:
         else:
             account.inventory.learn(remote)
         return remote
+
+    async def _publish(
+        self, action: ReadConfigMap | ApplyConfigMap | DeleteConfigMap, snapshot: Snapshot
+    ) -> Step:
+        """Take a step on a ConfigMap, if the object is still as it was decided on."""
+        namespace, seen = snapshot.object.metadata.namespace, self._config_maps
+        name = action.manifest["metadata"]["name"] if isinstance(action, ApplyConfigMap) else action.name
+        if not isinstance(action, ReadConfigMap):
+            # Another operator may have moved the id on, and must not be written over.
+            await self._look_again(live=True)
+            if not self._as_seen(snapshot):
+                return "again"
+        try:
+            match action:
+                case ReadConfigMap():
+                    seen[name] = await self._kube.get_configmap(namespace, name)
+                case DeleteConfigMap(uid=uid, resource_version=version):
+                    await self._kube.delete_configmap(namespace, name, uid=uid, resource_version=version)
+                    seen[name] = None
+                    _log.info("config map deleted", config_map=name)
+                case ApplyConfigMap(manifest=manifest, onto=onto):
+                    there, new = await self._kube.apply_configmap(manifest, onto=onto)
+                    if onto is None and not new:
+                        # Somebody else's has come since we looked: what we have added to it goes again.
+                        await self._kube.withdraw_configmap(namespace, name, there.uid)
+                        del seen[name]
+                        return "again"
+                    seen[name] = replace(there, applied=manifest)
+                    _log.info("config map applied", config_map=name)
+        except KubeNotFound:
+            seen[name] = None
+        except KubeConflict:
+            seen.pop(name, None)
+        except (KubeForbidden, KubeRejected) as error:
+            _log.warning("config map refused", config_map=name, error=str(error))
+            seen[name] = "refused"
+        return "again"
 
     async def _set_finalizer(self, action: SetFinalizer) -> Step:
         """Put our finalizer on or take it off; the end of a deletion is the end of the look."""

@@ -45,7 +45,7 @@ class Reconciler:
         """Look at the object once, do what is due, and return when to look again."""
         obj = self._cache.get(key)
         if obj is None:
-            self._memories.pop(key, None)
+            self._forget(key)
             self._doubted.discard(key)
             return "resync"
         structlog.contextvars.bind_contextvars(
@@ -59,9 +59,10 @@ class Reconciler:
             source=self._gatherer.sources.version(obj),
             environment=self._gatherer.environment(obj),
             trusted=self._cache.trusted(key),
+            config_map=await self._gatherer.publications.version(obj),
         )
         if settled and key not in self._doubted:
-            self._memories.pop(key, None)
+            self._forget(key)
             return "resync"
         look = Look(obj=obj, memory=memory, cache=self._cache, kube=self._kube, gatherer=self._gatherer)
         finding = await look.find()
@@ -80,9 +81,14 @@ class Reconciler:
     def _memory(self, key: str, obj: MethodSecret) -> Memory:
         uid, memory = self._memories.get(key, ("", Memory()))
         if uid != obj.metadata.uid:
+            self._forget(key)
             memory = Memory()
             self._memories[key] = (obj.metadata.uid, memory)
         return memory
+
+    def _forget(self, key: str) -> None:
+        _, memory = self._memories.pop(key, ("", Memory()))
+        memory.close()
 
     async def _write(self, key: str, obj: MethodSecret, finding: Finding, memory: Memory) -> Retry:
         """Write what a finding gives, rebased on the object as it is; nothing where nothing differs."""
