@@ -17,7 +17,7 @@ from pydantic import JsonValue, SecretStr
 from methodsecret_operator.core import identity
 from methodsecret_operator.core.conditions import Reason
 from methodsecret_operator.core.decision import decide
-from methodsecret_operator.core.remote import ACTIVE, RemoteSecret
+from methodsecret_operator.core.remote import ACTIVE, MarkedSecret, RemoteSecret
 from methodsecret_operator.core.resource import GROUP, MethodSecret, Source
 from methodsecret_operator.core.snapshot import (
     AccountReady,
@@ -115,6 +115,7 @@ def raw_object(
     annotations: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     deleted: bool = False,
+    finalizers: tuple[str, ...] = (),
     spec: Mapping[str, Any] | None = None,
     status: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -134,6 +135,8 @@ def raw_object(
         metadata["labels"] = dict(labels)
     if deleted:
         metadata["deletionTimestamp"] = "2026-05-04T11:59:00Z"
+    if finalizers:
+        metadata["finalizers"] = list(finalizers)
     return {
         "apiVersion": f"{GROUP}/v1",
         "kind": "MethodSecret",
@@ -192,6 +195,13 @@ def remote(id: str = "sec_new1", status: str = ACTIVE, **changed: Any) -> Remote
         metadata=marker(),
     )
     return replace(whole, **changed)
+
+
+def marked(id: str = "sec_marked1", status: str = ACTIVE, **changed: str) -> MarkedSecret:  # noqa: A002 - its field
+    """Return a secret as the inventory has it; keywords are what differs in its marker."""
+    read = identity.Marker.read(marker(**changed))
+    assert read is not None
+    return MarkedSecret(id=id, status=status, marker=read)
 
 
 def create(whole: Snapshot | None = None) -> Create:

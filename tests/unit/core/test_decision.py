@@ -295,6 +295,83 @@ UNTRUSTED = [
     ),
 ]
 
+THEIRS = gen.remote(SECRET_ID, metadata=gen.marker(owner=f"{gen.CLUSTER}/a/b"))
+WAITING_SPEC: dict[str, Any] = {"spec": ON_REQUEST, "status": {"source": FORMER_SOURCE}}
+ELSEWHERE = (
+    f"{SECRET_ID} belongs to sandbox, and this object now asks for production: set it back, or request a"
+    " rotation with the annotation methodfi.com/rotation-requested-at." + STAYS
+)
+
+UNTRUSTED_AND_CHANGED = [
+    Row(
+        "OnRequest: whether the id is ours is asked before anybody is made to wait",
+        gen.snapshot(gen.synced(**WAITING_SPEC), trusted=False),
+        Confirm(SECRET_ID),
+    ),
+    Row(
+        "OnRequest: it is ours, with the former value: the change waits",
+        gen.snapshot(
+            gen.synced(**WAITING_SPEC),
+            trusted=False,
+            evidence={SECRET_ID: gen.remote(SECRET_ID, metadata=gen.marker(revision=OTHER))},
+        ),
+        said(Reason.SYNCED, WAITS, base_id=SECRET_ID, rotation_pending=WAITS),
+    ),
+    Row(
+        "OnRequest: it is ours and holds the wanted value, whatever the status says",
+        gen.snapshot(gen.synced(**WAITING_SPEC), trusted=False, evidence={SECRET_ID: gen.remote(SECRET_ID)}),
+        synced(secret=gen.remote(SECRET_ID)),
+    ),
+    *(
+        Row(
+            f"OnRequest: {why}: nothing of this object's is there that could wait",
+            gen.snapshot(gen.synced(**WAITING_SPEC), trusted=False, evidence={SECRET_ID: remote}),
+            a_create(),
+        )
+        for why, remote in (
+            ("another object's", THEIRS),
+            ("there is no such id", None),
+            ("deleted", gen.remote(SECRET_ID, status="deleted")),
+            ("nobody's", gen.remote(SECRET_ID, metadata=None)),
+        )
+    ),
+    Row(
+        "OnRequest: not ours, and ours is in the inventory: asked about, and taken",
+        gen.snapshot(
+            gen.synced(**WAITING_SPEC), trusted=False, evidence={SECRET_ID: None}, marked=(gen.marked(),)
+        ),
+        Confirm("sec_marked1"),
+    ),
+    Row(
+        "another environment in an untrusted status: look before believing it",
+        gen.snapshot(gen.synced(status={"environment": "sandbox", "source": FORMER_SOURCE}), trusted=False),
+        Confirm(SECRET_ID),
+    ),
+    Row(
+        "the id is here after all: then the environment is the lie, and the changed value is stored",
+        gen.snapshot(
+            gen.synced(status={"environment": "sandbox", "source": FORMER_SOURCE}),
+            trusted=False,
+            evidence={SECRET_ID: gen.remote(SECRET_ID, metadata=gen.marker(revision=OTHER))},
+        ),
+        a_create(),
+    ),
+    Row(
+        "it is not here, as it should be where the account has changed: a person must say which",
+        gen.snapshot(
+            gen.synced(status={"environment": "sandbox", "source": FORMER_SOURCE}),
+            trusted=False,
+            evidence={SECRET_ID: None},
+        ),
+        said(Reason.ACCOUNT_CHANGED, ELSEWHERE, base_id=SECRET_ID),
+    ),
+    Row(
+        "a requested rotation needs no look at what it replaces",
+        gen.snapshot(gen.synced(annotations={gen.ROTATE: "r1"}, **WAITING_SPEC), trusted=False),
+        a_create(),
+    ),
+]
+
 CHANGED = [
     Row("nothing stored yet: create", gen.snapshot(), a_create()),
     Row(
@@ -425,7 +502,7 @@ FIRST_THINGS = [
     ),
 ]
 
-TABLE = [*AT_REST, *WAITING, *HOLDING, *UNTRUSTED, *CHANGED, *ORDINALS, *FIRST_THINGS]
+TABLE = [*AT_REST, *WAITING, *HOLDING, *UNTRUSTED, *UNTRUSTED_AND_CHANGED, *CHANGED, *ORDINALS, *FIRST_THINGS]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.reason)

@@ -132,7 +132,17 @@ def test_an_empty_list_may_have_no_items(items: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{"items": []}, {"metadata": {}, "items": {}}, {"metadata": {}, "items": [1]}]
+    "body",
+    [
+        {"items": []},
+        {"metadata": {"resourceVersion": "7"}, "items": {}},
+        {"metadata": {"resourceVersion": "7"}, "items": [1]},
+        *(
+            {"metadata": {"resourceVersion": version}, "items": []}
+            for version in ("", "7a", "-7", "\u0667", 7)
+        ),
+        {"metadata": {}, "items": []},
+    ],
 )
 def test_what_is_no_list_is_no_answer(body: dict[str, Any]) -> None:
     with pytest.raises(KubeUnavailable):

@@ -290,3 +290,64 @@ def test_prune_of_all_namespaces(cache: ObjectCache) -> None:
 def test_waking_on_demand(cache: ObjectCache, woken: Woken) -> None:
     cache.wake(KEY)
     assert woken == [KEY]
+
+
+# --- what comes late --------------------------------------------------------------------------------
+
+
+class Gone(NamedTuple):
+    """How an object went."""
+
+    reason: str
+    last: int
+
+
+GONE = [
+    Gone("the watch told its end, which is newer than all that was seen of it", 120),
+    Gone("a call found it gone", 100),
+]
+
+
+@pytest.mark.parametrize("row", GONE, ids=lambda row: row.reason)
+def test_a_late_page_does_not_bring_a_dropped_object_back(
+    cache: ObjectCache, woken: Woken, row: Gone
+) -> None:
+    cache.observe(gen.raw_object())
+    if row.last == 100:
+        cache.drop(KEY, uid=gen.UID)
+    else:
+        cache.forget(gen.raw_object(version=row.last))
+    assert woken.taken() == [KEY, KEY]
+    cache.observe(gen.raw_object(version=99))
+    cache.observe(gen.raw_object(version=row.last))
+    assert (woken.taken(), len(cache)) == ([], 0)
+    # Newer than its end: it was not gone (an aggregated API that was away for a moment, say).
+    cache.observe(gen.raw_object(version=row.last + 1))
+    assert (woken.taken(), len(cache)) == ([KEY], 1)
+
+
+def test_not_even_one_that_was_never_seen(cache: ObjectCache) -> None:
+    cache.forget(gen.raw_object(version=120))
+    cache.observe(gen.raw_object(version=110))
+    assert len(cache) == 0
+
+
+def test_another_object_of_that_name_is_let_in(cache: ObjectCache) -> None:
+    cache.forget(gen.raw_object(version=120))
+    cache.observe(gen.raw_object(version=110, uid=OTHER_UID))
+    assert len(cache) == 1
+
+
+def test_the_end_of_a_former_object_is_not_the_end_of_this_one(cache: ObjectCache) -> None:
+    cache.observe(gen.raw_object(version=130, uid=OTHER_UID))
+    cache.forget(gen.raw_object(version=120))
+    assert version(cache) == 130
+
+
+def test_the_dead_are_forgotten_when_the_list_is_complete(cache: ObjectCache) -> None:
+    for name in ("a", "b"):
+        cache.forget(gen.raw_object(namespace=name, version=120))
+    cache.prune(set(), namespace="a", before=130)
+    for name in ("a", "b"):
+        cache.observe(gen.raw_object(namespace=name, version=110))
+    assert cache.keys() == [f"a/{gen.NAME}"]

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from methodsecret_operator.runtime import default_key
@@ -86,6 +87,20 @@ def test_a_missing_file_may_come_later(mount: Mount) -> None:
     assert (text(key), key.refresh()) == (None, False)
     mount.swap(b"sk_1")
     assert (key.refresh(), text(key)) == (True, "sk_1")
+
+
+def test_a_missing_file_is_told_at_once_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mistyped"
+    with structlog.testing.capture_logs() as logs:
+        DefaultKey(api_key=None, path=path)
+    assert [(line["log_level"], line["path"]) for line in logs] == [("warning", str(path))]
+
+
+def test_a_key_that_is_there_is_no_news(mount: Mount) -> None:
+    mount.swap(b"sk_1")
+    with structlog.testing.capture_logs() as logs:
+        DefaultKey(api_key=None, path=mount.path)
+    assert logs == []
 
 
 def test_a_file_that_vanishes_and_comes_back(mount: Mount) -> None:

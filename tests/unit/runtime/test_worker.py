@@ -47,6 +47,7 @@ TABLE = [
     Row("done: looked at again at the next resync, and the backoff is over", "resync", 0, 0),
     Row("backoff: again, later each time", "backoff", 1, 4),
     Row("seconds: then, and the backoff is over", 60.0, 1, 0),
+    Row("whole seconds are seconds as well", 60, 1, 0),
     Row("a known error: again, later each time", KubeUnavailable(verb="get", what="x"), 1, 4),
     Row("a defect costs this object a pause", ZeroDivisionError(), 1, 4),
 ]
