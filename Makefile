@@ -45,6 +45,10 @@ test: venv controlplane ## every test, on a real kube-apiserver and the emulator
 	@kept="$$(mktemp -d)"; trap 'rm -rf "$$kept"' EXIT; \
 	COVERAGE_FILE="$$kept/coverage" $(PYTEST) --basetemp="$$kept/tmp" --cov --cov-report=term $(ARGS)
 
+.PHONY: soak
+soak: venv controlplane ## what takes long: the operator killed at every request of every scenario, silent watches
+	@SOAK=1 $(PYTEST) tests/faults $(ARGS)
+
 .PHONY: unit
 unit: venv ## the tests that need no control plane
 	@kept="$$(mktemp -d)"; trap 'rm -rf "$$kept"' EXIT; \

@@ -10,17 +10,24 @@ import base64
 import json
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from dev.controlplane import ControlPlane
 from dev.operator_process import OperatorProcess
 from method_emulator.control_client import EmulatorControl
-from method_emulator.process import EmulatorProcess
 from tests.integration.canary import CANARY
 
 OBJECTS = "/apis/methodfi.com/v1"
 Object = dict[str, Any]
 Predicate = Callable[[Object], bool]
+
+
+class Emulator(Protocol):
+    """All that a world needs to know of its emulator."""
+
+    @property
+    def url(self) -> str:
+        """Where the operator finds it."""
 
 
 class World:
@@ -32,7 +39,7 @@ class World:
         plane: ControlPlane,
         namespace: str,
         kubeconfig: pathlib.Path,
-        emulator: EmulatorProcess,
+        emulator: Emulator,
         control: EmulatorControl,
         directory: pathlib.Path,
     ) -> None:

@@ -1,0 +1,106 @@
+"""One place for one run of a scenario: a namespace, an emulator, a proxy, and a digest key of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pathlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import yaml
+
+from dev.controlplane import ControlPlane
+from dev.controlplane import kubeconfig as kubeconfigs
+from dev.operator_process import OperatorProcess
+from method_emulator.control_client import EmulatorControl
+from method_emulator.testing import RunningEmulator, running_emulator
+from tests.faults.proxy import Proxy
+from tests.integration.canary import CANARY, leaks
+from tests.integration.world import Object, World
+
+OLD_KEY: Final = "sk_test_default"
+NEW_KEY: Final = "sk_test_next"
+ACCOUNT: Final = "acme-corp"
+
+
+class Place(World):
+    """A world whose operators reach both APIs through `proxy`. `first` is the object as it was prepared."""
+
+    def __init__(self, *, proxy: Proxy, **rest: Any) -> None:  # noqa: ANN401 - what a World takes
+        super().__init__(**rest)
+        self.proxy = proxy
+        self.value = CANARY
+        self.first: Object = {}
+
+    async def start_operator(self, *, wait: bool = True, **env: str) -> OperatorProcess:
+        """Start an operator that no limit slows down."""
+        return await super().start_operator(
+            wait=wait,
+            DIGEST_KEY_SECRET=f"digest-key-{self.namespace}",
+            WRITES_PER_MINUTE="1000000",
+            READS_PER_MINUTE="1000000",
+            **env,
+        )
+
+    async def until_watching(self, *, after: int = 0) -> None:
+        """Wait until an operator started at that place of the log has listed all there is, and watches."""
+
+        def seen(log: list[Any]) -> bool:
+            answered = [record.label for record in log[after:] if record.status == 200]
+            lists = answered.count("LIST methodsecrets")
+            return lists >= 2 and "WATCH methodsecrets" in answered
+
+        await self.proxy.until(seen)
+
+    def write_value(self, value: str = CANARY) -> None:
+        """Write the source Secret, and remember what is in it."""
+        self.value = value
+        self.secret(value=value)
+
+
+def token_of(kubeconfig: pathlib.Path) -> str:
+    """Return the token in a kubeconfig."""
+    return str(yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"])
+
+
+@contextlib.asynccontextmanager
+async def place(*, plane: ControlPlane, token: str, directory: pathlib.Path) -> AsyncIterator[Place]:
+    """Make a place; at its end its operators are stopped, and must have leaked nothing.
+
+    `token` is the operator's. The namespace stays: it goes with the control plane.
+    """
+    name = f"faults-{secrets.token_hex(4)}"
+    mine = directory / name
+    mine.mkdir()
+    made_at = await asyncio.to_thread(
+        plane.http.post, "/api/v1/namespaces", json={"metadata": {"name": name}}
+    )
+    made_at.raise_for_status()
+    emulator: RunningEmulator
+    async with (
+        running_emulator(
+            api_keys={OLD_KEY: ACCOUNT, NEW_KEY: ACCOUNT}, writes_per_minute=0, reads_per_minute=0
+        ) as emulator,
+        EmulatorControl(emulator.url) as control,
+        Proxy(kube=plane.url, ca=str(plane.ca_file), method=emulator.url) as proxy,
+    ):
+        made = Place(
+            proxy=proxy,
+            plane=plane,
+            namespace=name,
+            kubeconfig=kubeconfigs.write(
+                mine / "kubeconfig", url=proxy.kube_url, ca_file=plane.ca_file, token=token
+            ),
+            emulator=RunningEmulator(proxy.method_url, control),
+            control=control,
+            directory=mine,
+        )
+        try:
+            yield made
+        finally:
+            for operator in made.operators:
+                await asyncio.to_thread(operator.stop)
+        for operator in made.operators:
+            assert leaks(operator.log_text()) == [], f"{operator.log_file}: the value has leaked"

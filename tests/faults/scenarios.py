@@ -1,0 +1,187 @@
+"""What operators are killed in the midst of: each scenario is one entry of the table at the end.
+
+A scenario says what is there before, what happens then, and what must hold at the end, however often the
+operator died on the way. It knows nothing of requests: which there are is found out by watching one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.faults.place import ACCOUNT, NEW_KEY, Place
+from tests.integration.canary import CANARY
+from tests.integration.world import Object, not_ready, ready
+
+Step = Callable[[Place], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One way through the operator.
+
+    `given` is done with the operator running (`change` None: before it starts, and the start is the change).
+    `settled` waits for the end. Then `stored` secrets were ever made, and `active` of them are left.
+    `points` is how many requests there are at least: it may only grow. `always`: every point in `make test`,
+    else in `make soak`.
+    """
+
+    name: str
+    reason: str
+    given: Step
+    change: Step | None
+    settled: Step
+    stored: int
+    active: int
+    points: int
+    always: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+async def problems(scenario: Scenario, place: Place) -> list[str]:
+    """Return what is not as it must be at the end."""
+    stored = await place.control.secrets()
+    active = {secret["id"]: secret["metadata"] for secret in stored if secret["status"] == "active"}
+    found = []
+    if len(stored) != scenario.stored:
+        found.append(f"{len(stored)} secrets were made, not {scenario.stored}")
+    revisions = [(metadata["k8s_uid"], metadata["k8s_revision"]) for metadata in active.values()]
+    if len(set(revisions)) != len(revisions):
+        found.append("a revision has two active secrets")
+    if len(active) != scenario.active:
+        found.append(f"{len(active)} secrets are active, not {scenario.active}")
+    current = [secret_id for secret_id in await place.control.has_value(place.value) if secret_id in active]
+    named = [obj["status"]["id"] for obj in place.list()]
+    if named != current:
+        found.append(f"the statuses name {named}, the value is in {current}")
+    return found
+
+
+def _manifest(**spec: Any) -> Step:  # noqa: ANN401 - fields of the spec
+    async def write(place: Place) -> None:
+        place.write_value()
+        place.method_secret(**spec)
+
+    return write
+
+
+def _synced(**spec: Any) -> Step:  # noqa: ANN401 - fields of the spec
+    async def sync(place: Place) -> None:
+        await _manifest(**spec)(place)
+        place.first = await place.until(ready())
+        await place.until_event("Synced")  # posted in its own time: the next request is the change's
+
+    return sync
+
+
+async def _nothing(place: Place) -> None:
+    del place
+
+
+async def _change_value(place: Place) -> None:
+    place.write_value(f"{CANARY}-2")
+
+
+async def _until_ready(place: Place) -> None:
+    await place.until(ready())
+
+
+async def _until_rotated(place: Place) -> None:
+    def rotated(obj: Object) -> bool:
+        status = obj["status"]
+        return ready()(obj) and status["id"] != place.first["status"]["id"] and "superseded" not in status
+
+    await place.until(rotated)
+
+
+async def _delete(place: Place) -> None:
+    place.delete("acme")
+
+
+async def _until_gone(place: Place) -> None:
+    await place.until_gone("acme")
+
+
+async def _key_revoked(place: Place) -> None:
+    await _synced()(place)
+    await place.control.change_settings(api_keys={NEW_KEY: ACCOUNT})
+    await _change_value(place)
+    await place.until(not_ready("Unauthorized"))
+    await place.until_event("Unauthorized")
+
+
+async def _write_key(place: Place) -> None:
+    place.api_key_file.write_text(f"{NEW_KEY}\n")
+
+
+async def _until_moved(place: Place) -> None:
+    await place.until(lambda obj: ready()(obj) and obj["status"]["id"] != place.first["status"]["id"])
+
+
+SCENARIOS = (
+    Scenario(
+        name="create",
+        reason="a manifest of the default policy, Retain, is applied",
+        given=_nothing,
+        change=_manifest(),
+        settled=_until_ready,
+        stored=1,
+        active=1,
+        points=5,
+        always=True,
+    ),
+    Scenario(
+        name="rotate",
+        reason="the value changes, and the former secret is to be deleted at once",
+        given=_synced(rotation={"deleteSupersededAfter": "0s"}),
+        change=_change_value,
+        settled=_until_rotated,
+        stored=2,
+        active=1,
+        points=14,
+        always=True,
+    ),
+    Scenario(
+        name="start",
+        reason="the first start ever, with a manifest that waits: the digest key is made on the way",
+        given=_manifest(),
+        change=None,
+        settled=_until_ready,
+        stored=1,
+        active=1,
+        points=12,
+    ),
+    Scenario(
+        name="create-delete-policy",
+        reason="a manifest with deletionPolicy Delete is applied: the finalizer comes before the secret",
+        given=_nothing,
+        change=_manifest(deletionPolicy="Delete"),
+        settled=_until_ready,
+        stored=1,
+        active=1,
+        points=6,
+    ),
+    Scenario(
+        name="delete",
+        reason="an object with deletionPolicy Delete is deleted",
+        given=_synced(deletionPolicy="Delete"),
+        change=_delete,
+        settled=_until_gone,
+        stored=1,
+        active=0,
+        points=4,
+    ),
+    Scenario(
+        name="api-key-replaced",
+        reason="the API key was revoked while a new value waits; then the new key arrives in the file",
+        given=_key_revoked,
+        change=_write_key,
+        settled=_until_moved,
+        stored=2,
+        active=2,
+        points=4,
+    ),
+)

@@ -1,0 +1,67 @@
+"""SIGKILL before and after every request of every scenario: nothing made twice, nothing left, nothing lost.
+
+The points come from what the operator really sends, so that a new request joins by itself; and what it
+sends is held against golden/*.txt, so that one more request shows up in a diff. `UPDATE_GOLDEN=1` writes
+those files anew, to be reviewed as any other change.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+from tests.faults.golden import written_down
+from tests.faults.matrix import Places, kill_everywhere, points, record
+from tests.faults.proxy import Recorded
+from tests.faults.scenarios import SCENARIOS, Scenario
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+Recordings = dict[str, list[Recorded]]
+
+
+async def _recorded(scenario: Scenario, places: Places, recordings: Recordings) -> list[Recorded]:
+    if scenario.name not in recordings:
+        recordings[scenario.name] = await record(scenario, places)
+    return recordings[scenario.name]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+async def test_the_requests_are_those_that_were_reviewed(
+    scenario: Scenario, places: Places, recordings: Recordings
+) -> None:
+    said = written_down(await _recorded(scenario, places, recordings))
+    file = GOLDEN / f"{scenario.name}.txt"
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        file.write_text(said, encoding="utf-8")
+    assert said == file.read_text(encoding="utf-8"), (
+        f"{scenario.reason}: run with UPDATE_GOLDEN=1, and review"
+    )
+
+
+def test_every_golden_file_is_of_a_scenario() -> None:
+    assert {file.stem for file in GOLDEN.glob("*.txt")} == {scenario.name for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("forget", [False, True], ids=["", "keys-forgotten"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(scenario, marks=() if scenario.always else pytest.mark.soak, id=scenario.name)
+        for scenario in SCENARIOS
+    ],
+)
+@pytest.mark.timeout(900)
+async def test_killed_at_every_request(
+    scenario: Scenario,
+    forget: bool,  # noqa: FBT001 - a parameter of the table
+    places: Places,
+    recordings: Recordings,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kills = points(await _recorded(scenario, places, recordings))
+    with capsys.disabled():
+        print(f"\nkill matrix: {2 * len(kills)} points of {scenario.name}", end=" ")  # noqa: T201 - for people
+    assert len(kills) >= scenario.points, "fewer requests than ever before: lower the floor if that is meant"
+    assert await kill_everywhere(scenario, kills, places, forget=forget) == []
