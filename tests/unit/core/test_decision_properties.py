@@ -13,14 +13,19 @@ from methodsecret_operator.core import identity
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.decision import created, decide
 from methodsecret_operator.core.outcome import failed, gone
-from methodsecret_operator.core.resource import MethodSecret
+from methodsecret_operator.core.resource import FINALIZER, MethodSecret
 from methodsecret_operator.core.snapshot import (
     AccountReady,
+    Action,
+    Adoption,
     Confirm,
     Create,
+    Delete,
+    Examine,
     Finding,
     Leave,
     Problem,
+    SetFinalizer,
     Snapshot,
 )
 from methodsecret_operator.core.status import overtaken, summarize, worth_writing
@@ -54,6 +59,15 @@ REVISIONS = st.builds(
     value=VALUES, metadata=st.sampled_from([None, {"team": "payments"}]), environment=ENVIRONMENTS,
 ) | st.sampled_from(["", "1:other:key", "no revision"])  # fmt: skip
 ORDINALS = st.integers(0, 3)
+
+TIMES = st.sampled_from([gen.NOW, gen.later(seconds=-61), gen.later(minutes=-11), gen.later(minutes=1)])
+MARKED = st.builds(
+    gen.marked,
+    IDS,
+    status=st.sampled_from(["active", "deleted"]),
+    uid=st.sampled_from([gen.UID, "former"]),
+    revision=REVISIONS,
+)
 
 NO_ACCOUNT = st.sampled_from(
     [
@@ -99,7 +113,14 @@ def statuses(draw: st.DrawFn) -> dict[str, Any]:
         ),
         "pending": draw(st.none() | st.fixed_dictionaries({"revision": REVISIONS, "ordinal": ORDINALS})),
         "superseded": draw(
-            st.lists(st.fixed_dictionaries({"id": IDS, "supersededAt": st.just(gen.EARLIER)}), max_size=2)
+            st.lists(
+                st.fixed_dictionaries(
+                    {"id": IDS, "supersededAt": st.just(gen.EARLIER)},
+                    optional={"revision": REVISIONS, "deleting": st.just(True)},  # noqa: FBT003 - a value
+                ),
+                max_size=2,
+                unique_by=lambda entry: entry["id"],
+            )
         ),
         "conditions": draw(
             st.lists(st.sampled_from(["Ready", "Stalled", "RotationPending"]), max_size=2, unique=True).map(
@@ -112,7 +133,12 @@ def statuses(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def objects(draw: st.DrawFn) -> MethodSecret:
-    spec = gen.raw_spec(rotation={"policy": draw(st.sampled_from(["Automatic", "OnRequest"]))})
+    rotation = {"policy": draw(st.sampled_from(["Automatic", "OnRequest"]))}
+    if draw(st.booleans()):
+        rotation["deleteSupersededAfter"] = draw(st.sampled_from(["1h", "900h"]))
+    spec = gen.raw_spec(rotation=rotation, deletionPolicy=draw(st.sampled_from(["Retain", "Delete"])))
+    if draw(st.sampled_from([False, False, True])):
+        spec["adopt"] = {"id": "sec_forged"}
     if (metadata := draw(METADATA)) is not None:
         spec["metadata"] = metadata
     if draw(st.booleans()):
@@ -126,6 +152,7 @@ def objects(draw: st.DrawFn) -> MethodSecret:
         generation=draw(st.integers(1, 2)),
         annotations={name: token for name, token in tokens.items() if token is not None},
         deleted=draw(st.sampled_from([False, False, True])),
+        finalizers=draw(st.sampled_from([(), (FINALIZER,), ("a/b", FINALIZER)])),
         spec=spec,
         status=draw(statuses()),
     )
@@ -144,7 +171,14 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     own = obj.spec.account
     environment: Any = own.environment if own is not None else draw(ENVIRONMENTS)
     problem: Any = NO_ACCOUNT if own is None else NO_OWN_ACCOUNT
-    attempts = st.builds(gen.attempt, revision=REVISIONS, ordinal=ORDINALS, unresolved=st.none() | creates())
+    attempts = st.builds(
+        gen.attempt,
+        revision=REVISIONS,
+        ordinal=ORDINALS,
+        unresolved=st.none() | creates(),
+        since=TIMES,
+        server_error=st.booleans(),
+    )
     remotes = st.builds(
         gen.remote,
         IDS,
@@ -160,6 +194,22 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         attempt=draw(st.none() | attempts),
         trusted=draw(st.booleans()),
         evidence=draw(st.dictionaries(IDS, st.none() | remotes, max_size=2)),
+        marked=tuple(draw(st.lists(MARKED, max_size=3, unique_by=lambda entry: entry.id))),
+        scanned_at=draw(st.none() | TIMES),
+        doubted=draw(st.booleans()),
+        missing=draw(st.dictionaries(IDS, TIMES, max_size=2)),
+        account_changed=draw(st.booleans()),
+        namespace_terminating=draw(st.booleans()),
+        deletion_timeout=draw(st.sampled_from([30.0, 300.0])),
+        adoption=draw(
+            st.none()
+            | st.builds(
+                Adoption,
+                remote=st.none() | remotes,
+                claimed_by=st.none() | st.just("a/b"),
+                owner_alive=st.booleans(),
+            )
+        ),
     )
 
 
@@ -188,10 +238,11 @@ def check_finding(whole: Snapshot, finding: Finding) -> None:
     status = summarize(whole.object, finding, now=gen.NOW)
     assert {"Ready", "Reconciling", "Stalled", "RotationPending"} >= {c.type for c in status.conditions}
     assert len({"Reconciling", "Stalled"} & {c.type for c in status.conditions}) == (not finding.reason.ready)
-    # What was known is known still: an id is current, or superseded, but never dropped.
+    # What was known is known still: an id is current, or superseded; dropped only after its DELETE was due.
     ids = {status.id, *(entry.id for entry in status.superseded)}
     former = whole.object.status
-    assert ids >= {former.id, *(entry.id for entry in former.superseded)} - {None}
+    kept = [entry.id for entry in former.superseded if not entry.deleting]
+    assert ids >= {former.id, *kept} - {None}
     # To say the same again is no write.
     written = whole.object.model_copy(update={"status": status})
     if not overtaken(written, finding):
@@ -202,12 +253,66 @@ def check_finding(whole: Snapshot, finding: Finding) -> None:
 @given(snapshots())
 def test_every_world_calls_for_one_action_always_the_same(whole: Snapshot) -> None:
     action = decide(whole)
-    assert isinstance(action, Leave | Confirm | Create | Finding)
+    assert isinstance(action, Leave | Confirm | Examine | Create | Delete | SetFinalizer | Finding)
     assert decide(replace(whole, object=copy.deepcopy(whole.object))) == action
-    # It does not look at the clock.
-    assert decide(replace(whole, now=gen.later(days=400))) == action
     if isinstance(action, Finding):
         check_finding(whole, action)
+
+
+@gen.EXAMPLES
+@given(snapshots())
+def test_nothing_is_deleted_that_is_not_this_objects(whole: Snapshot) -> None:
+    action = decide(whole)
+    if not isinstance(action, Delete):
+        return
+    remote = whole.evidence[action.id]
+    assert remote is not None
+    marker = identity.Marker.read(remote.metadata)
+    assert marker is not None
+    assert marker.owner in whole.owners
+    if whole.object.metadata.deletion_timestamp is None:
+        # Either nobody can know it, or it was marked in the status before.
+        entry = next((e for e in whole.object.status.superseded if e.id == action.id), None)
+        assert action.id != whole.object.status.id or entry is not None
+        assert entry.deleting if entry is not None else marker.uid == gen.UID
+
+
+@gen.EXAMPLES
+@given(snapshots())
+def test_a_deleted_object_makes_nothing_new_and_gets_no_finalizer(whole: Snapshot) -> None:
+    obj = gen.method_secret(
+        deleted=True,
+        finalizers=whole.object.metadata.finalizers,
+        spec=whole.object.spec.model_dump(by_alias=True),
+    ).model_copy(update={"status": whole.object.status})
+    action = decide(replace(whole, object=obj))
+    unresolved = whole.attempt.unresolved if whole.attempt is not None else None
+    assert not isinstance(action, Create) or action is unresolved
+    assert action != SetFinalizer(present=True)
+    if FINALIZER not in obj.metadata.finalizers:
+        assert action == Leave()
+
+
+@gen.EXAMPLES
+@given(snapshots())
+def test_where_the_account_seems_another_nothing_missing_is_made_anew(whole: Snapshot) -> None:
+    status = whole.object.status
+    asked = replace(
+        whole,
+        account_changed=True,
+        doubted=True,
+        trusted=True,
+        attempt=None,
+        evidence={**whole.evidence, status.id or "": None},
+    )
+    token = whole.object.metadata.annotations.get(gen.ROTATE)
+    if status.id is None or token not in (None, status.last_handled_rotation_at):
+        return
+    action = decide(asked)
+    source = status.adopted or status.source
+    if isinstance(action, Create):
+        # Only where the value is another than the one that is missing.
+        assert source is None or action.revision != source.revision
 
 
 @gen.EXAMPLES
@@ -231,8 +336,16 @@ def test_asking_comes_to_an_end(whole: Snapshot) -> None:
     action = decide(whole)
     if isinstance(action, Confirm):
         for answer in (None, gen.remote(action.id), gen.remote(action.id, metadata=None)):
-            asked = replace(whole, evidence={**whole.evidence, action.id: answer})
-            assert not isinstance(decide(asked), Confirm)
+            # Each id is asked about once, and there are but so many.
+            following: Action = action
+            evidence = dict(whole.evidence)
+            for _ in range(10):
+                if not isinstance(following, Confirm):
+                    break
+                assert following.id not in evidence
+                evidence[following.id] = answer and replace(answer, id=following.id)
+                following = decide(replace(whole, evidence=evidence))
+            assert not isinstance(following, Confirm)
 
 
 @gen.EXAMPLES

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from methodsecret_operator.core.conditions import Reason
-from methodsecret_operator.core.resource import SUPERSEDED_LIMIT, PendingCreate, Source, Status
+from methodsecret_operator.core.resource import SUPERSEDED_LIMIT, Adopted, PendingCreate, Source, Status
 from methodsecret_operator.core.status import (
     merge_patch,
     overtaken,
@@ -77,6 +78,32 @@ def test_an_id_leaves_superseded_when_it_is_current_again() -> None:
     former = gen.synced(status={"superseded": [old(1), old(2)]})
     status = summarize(former, gen.finding(base_id=gen.SECRET_ID, secret=gen.remote("sec_old1")), now=gen.NOW)
     assert [entry.id for entry in status.superseded] == ["sec_old2", gen.SECRET_ID]
+
+
+def test_former_secrets_are_as_the_finding_has_them() -> None:
+    former = gen.synced(status={"superseded": [old(1), old(2)]})
+    marked = former.status.superseded[1].model_copy(update={"deleting": True})
+    found = gen.finding(base_id=gen.SECRET_ID, secret=None, superseded=(marked,))
+    assert summarize(former, found, now=gen.NOW).to_wire()["superseded"] == [old(2, deleting=True)]
+    # None left is none left; and where a finding says nothing of them, they stay.
+    assert summarize(former, replace(found, superseded=()), now=gen.NOW).superseded == ()
+    assert (
+        summarize(former, replace(found, superseded=None), now=gen.NOW).superseded == former.status.superseded
+    )
+
+
+def test_an_adopted_secret_and_a_known_value_take_turns() -> None:
+    adopted = Adopted(id="sec_new1", **NEW_SOURCE.model_dump())
+    taken = gen.method_secret().model_copy(
+        update={
+            "status": summarize(gen.method_secret(), gen.finding(adopted=adopted, source=None), now=gen.NOW)
+        }
+    )
+    assert (taken.status.adopted, taken.status.source) == (adopted, None)
+    rotated = summarize(
+        taken, gen.finding(base_id="sec_new1", secret=gen.remote("sec_new2"), source=NEW_SOURCE), now=gen.NOW
+    )
+    assert (rotated.adopted, rotated.source) == (None, NEW_SOURCE)
 
 
 def test_an_id_is_superseded_once_and_keeps_what_is_known_of_it() -> None:

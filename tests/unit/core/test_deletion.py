@@ -1,0 +1,394 @@
+"""What is deleted at Method and when an object may go, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from methodsecret_operator.core import deletion, identity
+from methodsecret_operator.core.conditions import Reason, Sentence
+from methodsecret_operator.core.decision import decide
+from methodsecret_operator.core.resource import FINALIZER, SUPERSEDED_LIMIT, MethodSecret
+from methodsecret_operator.core.snapshot import (
+    Action,
+    Confirm,
+    Delete,
+    Finding,
+    Leave,
+    Problem,
+    SetFinalizer,
+    Snapshot,
+)
+from tests.unit import gen
+from tests.unit.gen import CLUSTER, SECRET_ID, UID
+
+DELETE = gen.raw_spec(deletionPolicy="Delete")
+OTHER = gen.revision(value="former value")
+LOST = identity.DigestKey(b"a digest key that another cluster has")
+LOST_KEY = gen.revision(key=LOST)
+NO_ACCOUNT = Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.NO_DEFAULT_KEY)
+RELEASE = SetFinalizer(present=False)
+GONE = gen.remote(SECRET_ID, status="deleted")
+OURS = gen.remote(SECRET_ID)
+UNRESOLVED = gen.create()
+OPEN = gen.attempt(ordinal=0, unresolved=UNRESOLVED)
+
+# The object's deletionTimestamp is 60.25 s before gen.NOW.
+TIMED_OUT: dict[str, Any] = {"deletion_timeout": 60.25}
+NOT_YET: dict[str, Any] = {"deletion_timeout": 60.5}
+
+
+def old(number: int = 1, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """Return an entry of status.superseded: by default three and a half days old."""
+    return {"id": f"sec_old{number}", "revision": OTHER, "supersededAt": gen.EARLIER, **changed}
+
+
+def deleted(obj: MethodSecret | None = None, **world: Any) -> Snapshot:  # noqa: ANN401 - Snapshot's fields
+    """Return the world around an object that is being deleted; by default one with a secret, to go."""
+    return gen.snapshot(obj or gone(), source=NO_ACCOUNT, **world)
+
+
+def gone(*, spec: dict[str, Any] = DELETE, **status: Any) -> MethodSecret:  # noqa: ANN401 - any JSON
+    return gen.synced(deleted=True, finalizers=("a/b", FINALIZER), spec=spec, status=status)
+
+
+class Row(NamedTuple):
+    """One snapshot and what it calls for."""
+
+    reason: str
+    snapshot: Snapshot
+    expected: Action
+
+
+WHOLE = [
+    Row("without our finalizer there is nothing to do", deleted(gen.synced(deleted=True)), Leave()),
+    Row("the finalizer of others is theirs", deleted(gen.synced(deleted=True, finalizers=("a/b",))), Leave()),
+    Row("Retain: let it go", deleted(gone(spec=gen.raw_spec())), RELEASE),
+    Row("what its marker says is asked first", deleted(), Confirm(SECRET_ID)),
+    Row("ours: deleted", deleted(evidence={SECRET_ID: OURS}), Delete(SECRET_ID)),
+    Row(
+        "not active yet: deleted all the same",
+        deleted(evidence={SECRET_ID: replace(OURS, status="frozen")}),
+        Delete(SECRET_ID),
+    ),
+    Row("deleted already", deleted(evidence={SECRET_ID: GONE}), RELEASE),
+    Row("a 404 is success", deleted(evidence={SECRET_ID: None}), RELEASE),
+    Row("nothing was ever created", deleted(gone(id=None)), RELEASE),
+    Row(
+        "paused does not stop it",
+        deleted(
+            gen.synced(deleted=True, finalizers=(FINALIZER,), spec=DELETE, annotations={gen.PAUSED: "true"})
+        ),
+        Confirm(SECRET_ID),
+    ),
+    Row(
+        "former ones as well, each after the other",
+        deleted(gone(superseded=[old(1), old(2)]), evidence={SECRET_ID: None, "sec_old1": GONE}),
+        Confirm("sec_old2"),
+    ),
+    Row(
+        "and what the inventory has of our uid, whoever named it",
+        deleted(marked=(gen.marked(),), evidence={SECRET_ID: None}),
+        Confirm("sec_marked1"),
+    ),
+    Row(
+        "an object of another uid is another object",
+        deleted(marked=(gen.marked(uid="another"),), evidence={SECRET_ID: None}),
+        RELEASE,
+    ),
+    Row(
+        "an id in all three is asked about once",
+        deleted(
+            gone(superseded=[old(id=SECRET_ID)]), marked=(gen.marked(SECRET_ID),), evidence={SECRET_ID: None}
+        ),
+        RELEASE,
+    ),
+]
+
+
+def marked(**changed: str) -> Snapshot:
+    """Return a deletion whose secret carries another marker than ours in something."""
+    remote = gen.remote(SECRET_ID, metadata=gen.marker(**changed))
+    return deleted(evidence={SECRET_ID: remote}, aliases=("old-name",))
+
+
+OWNERSHIP = [
+    Row(
+        "nobody's: never ours to delete", deleted(evidence={SECRET_ID: replace(OURS, metadata=None)}), RELEASE
+    ),
+    Row(
+        "another object's: a status edited by hand deletes nothing",
+        marked(owner=f"{CLUSTER}/payments/other"),
+        RELEASE,
+    ),
+    Row("another cluster's", marked(owner=f"other/{gen.NAMESPACE}/{gen.NAME}"), RELEASE),
+    Row(
+        "under a former name of this cluster",
+        marked(owner=f"old-name/{gen.NAMESPACE}/{gen.NAME}"),
+        Delete(SECRET_ID),
+    ),
+    Row("of a former object by this name, under our digest key", marked(uid="former"), Delete(SECRET_ID)),
+    Row(
+        "our name and neither our uid nor our key: another cluster goes by our name",
+        marked(uid="x", revision=LOST_KEY),
+        RELEASE,
+    ),
+    Row("our uid under a lost digest key: ours", marked(revision=LOST_KEY), Delete(SECRET_ID)),
+    Row("our name with what is no revision at all", marked(uid="x", revision="what"), RELEASE),
+]
+
+UNSETTLED = [
+    Row("what may have been created is found out first", deleted(attempt=OPEN), UNRESOLVED),
+    Row(
+        "found in the inventory, it is known",
+        deleted(attempt=OPEN, marked=(gen.marked(),), evidence={SECRET_ID: None}),
+        Confirm("sec_marked1"),
+    ),
+    Row("another's is not it", deleted(attempt=OPEN, marked=(gen.marked(uid="x"),)), UNRESOLVED),
+    Row("another value is not it", deleted(attempt=OPEN, marked=(gen.marked(revision=OTHER),)), UNRESOLVED),
+    Row("a settled one asks for nothing", deleted(attempt=gen.attempt()), Confirm(SECRET_ID)),
+]
+
+NO_WAY = [
+    Row(
+        "without credentials it holds until the time-out",
+        deleted(account=NO_ACCOUNT, **NOT_YET),
+        Finding(
+            reason=Reason.CREDENTIALS_NOT_FOUND,
+            message=Sentence.NO_DEFAULT_KEY.format() + f" {SECRET_ID} stays in use with the former value.",
+            generation=1,
+            base_id=SECRET_ID,
+            retry=1.0,
+        ),
+    ),
+    Row(
+        "then it goes, and says what stays behind",
+        deleted(
+            gone(superseded=[old()]), account=NO_ACCOUNT, marked=(gen.marked(), gen.marked("sec_x", uid="x")),
+            **TIMED_OUT,
+        ),
+        SetFinalizer(present=False, undone=(SECRET_ID, "sec_old1", "sec_marked1")),
+    ),
+    Row(
+        "with Retain there is nothing to wait for",
+        deleted(gone(spec=gen.raw_spec()), account=NO_ACCOUNT, **NOT_YET), RELEASE,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", [*WHOLE, *OWNERSHIP, *UNSETTLED, *NO_WAY], ids=lambda row: row.reason)
+def test_what_becomes_of_a_deleted_object(row: Row) -> None:
+    assert decide(row.snapshot) == row.expected
+
+
+# --- when Method does not let it be done ------------------------------------------------------------
+
+SAID = Finding(reason=Reason.UNAUTHORIZED, message="No.", generation=1, base_id=SECRET_ID, retry=300.0)
+DOWN = replace(SAID, reason=Reason.METHOD_UNAVAILABLE, retry="backoff")
+LET_GO = SetFinalizer(present=False, undone=(SECRET_ID,))
+
+
+class Refused(NamedTuple):
+    """A failed call of a deletion, and whether the object is let go."""
+
+    reason: str
+    said: Finding
+    snapshot: Snapshot
+    expected: Finding | SetFinalizer
+
+
+REFUSED = [
+    Refused("refused, and time is left: soon again", SAID, deleted(**NOT_YET), replace(SAID, retry=1.0)),
+    Refused("much time: not later than in a minute", SAID, deleted(), replace(SAID, retry=60.0)),
+    Refused("some time: when it is over", SAID, deleted(deletion_timeout=90.0), replace(SAID, retry=29.75)),
+    Refused("refused, and time is over", SAID, deleted(**TIMED_OUT), LET_GO),
+    Refused("an outage never turns Delete into Retain", DOWN, deleted(**TIMED_OUT), DOWN),
+    Refused(
+        "but a namespace that goes must be able to go",
+        DOWN, deleted(**TIMED_OUT, namespace_terminating=True), LET_GO,
+    ),
+    Refused("in its time", DOWN, deleted(**NOT_YET, namespace_terminating=True), DOWN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.reason)
+def test_letting_go(row: Refused) -> None:
+    assert deletion.given_up(row.snapshot, row.said) == row.expected
+
+
+def test_an_object_that_is_not_being_deleted_is_never_let_go() -> None:
+    assert deletion.given_up(gen.snapshot(gen.synced(), deletion_timeout=0.0), SAID) == replace(
+        SAID, retry=1.0
+    )
+
+
+# --- former secrets ---------------------------------------------------------------------------------
+
+
+def expiring(*entries: dict[str, Any], after: str | None = "1h", **world: Any) -> Snapshot:  # noqa: ANN401 - Snapshot's fields
+    """Return a synced object with former secrets that go after a time."""
+    rotation = {} if after is None else {"deleteSupersededAfter": after}
+    return gen.snapshot(
+        gen.synced(spec=gen.raw_spec(rotation=rotation), status={"superseded": list(entries)}), **world
+    )
+
+
+def at(**ago: float) -> str:
+    return (gen.NOW - timedelta(**ago)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Former(NamedTuple):
+    """Former secrets, and what of them: an action, or (the ids that stay, those marked, seconds to wait)."""
+
+    reason: str
+    snapshot: Snapshot
+    expected: Action | tuple[list[str] | None, list[str], float | str]
+
+
+DELETING = old(deleting=True)
+THEIRS = gen.remote("sec_old1", metadata=gen.marker(owner="a/b/c"))
+FORMER = [
+    Former("no time is set: kept", expiring(old(), after=None), (None, [], "resync")),
+    Former("none is there", expiring(), (None, [], "resync")),
+    Former(
+        "not due yet: looked at when it is",
+        expiring(old(supersededAt=at(minutes=59))),
+        (["sec_old1"], [], 60.0),
+    ),
+    Former(
+        "due to the moment: marked before anything is sent",
+        expiring(old(supersededAt=at(hours=1))),
+        (["sec_old1"], ["sec_old1"], 0.0),
+    ),
+    Former(
+        "only what is due",
+        expiring(old(1), old(2, supersededAt=at(minutes=1))),
+        (["sec_old1", "sec_old2"], ["sec_old1"], 0.0),
+    ),
+    Former(
+        "the first to come is waited for",
+        expiring(old(1, supersededAt=at(minutes=10)), old(2, supersededAt=at(minutes=40))),
+        (["sec_old1", "sec_old2"], [], 1200.0),
+    ),
+    Former("marked: its marker is looked at", expiring(DELETING), Confirm("sec_old1")),
+    Former(
+        "ours: deleted", expiring(DELETING, evidence={"sec_old1": gen.remote("sec_old1")}), Delete("sec_old1")
+    ),
+    Former("gone: no longer named", expiring(DELETING, evidence={"sec_old1": None}), ([], [], "resync")),
+    Former("deleted: no longer named", expiring(DELETING, evidence={"sec_old1": GONE}), ([], [], "resync")),
+    Former(
+        "somebody else's: no longer named, and left alone",
+        expiring(DELETING, evidence={"sec_old1": THEIRS}),
+        ([], [], "resync"),
+    ),
+    Former(
+        "gone, and the next is due",
+        expiring(DELETING, old(2), evidence={"sec_old1": None}),
+        (["sec_old2"], ["sec_old2"], 0.0),
+    ),
+]
+
+
+@pytest.mark.parametrize("row", FORMER, ids=lambda row: row.reason)
+def test_what_becomes_of_former_secrets(row: Former) -> None:
+    action = decide(row.snapshot)
+    if not isinstance(row.expected, tuple):
+        assert action == row.expected
+        return
+    ids, marked_ids, retry = row.expected
+    assert isinstance(action, Finding)
+    assert action.reason is Reason.SYNCED
+    named = None if action.superseded is None else [entry.id for entry in action.superseded]
+    assert (named, action.retry) == (ids, retry)
+    assert [entry.id for entry in action.superseded or () if entry.deleting] == marked_ids
+
+
+def test_none_goes_while_the_current_one_is_in_doubt() -> None:
+    world = expiring(old(), doubted=True, evidence={SECRET_ID: None})
+    action = decide(world)
+    assert isinstance(action, Finding)
+    assert (action.reason, action.superseded) == (Reason.PENDING, None)
+
+
+# --- secrets that no status names -------------------------------------------------------------------
+
+STRAY = gen.marked(revision=OTHER)
+SECOND = gen.marked()
+
+
+class Stray(NamedTuple):
+    """What the inventory has beside the status, and what becomes of it."""
+
+    reason: str
+    snapshot: Snapshot
+    expected: Action | list[str] | None
+
+
+def strays(*entries: Any, **world: Any) -> Snapshot:  # noqa: ANN401 - MarkedSecrets; Snapshot's fields
+    status = world.pop("status", {})
+    return gen.snapshot(gen.synced(status=status), marked=entries, **world)
+
+
+STRAYS = [
+    Stray("the one that the status names is none", strays(gen.marked(SECRET_ID)), None),
+    Stray(
+        "a former one that it names is none",
+        strays(STRAY, status={"superseded": [old(id="sec_marked1")]}),
+        None,
+    ),
+    Stray("another uid's is a former object's, and stays", strays(gen.marked(uid="x")), None),
+    Stray("one that is not active does no harm", strays(gen.marked(status="frozen")), None),
+    Stray(
+        "a second one of this value can be known to nobody: looked at", strays(SECOND), Confirm("sec_marked1")
+    ),
+    Stray(
+        "and deleted",
+        strays(SECOND, evidence={"sec_marked1": gen.remote("sec_marked1")}),
+        Delete("sec_marked1"),
+    ),
+    Stray("gone meanwhile", strays(SECOND, evidence={"sec_marked1": None}), None),
+    Stray("one of another value may be in use: it joins the former ones", strays(STRAY), ["sec_marked1"]),
+    Stray(
+        "after those that are there",
+        strays(STRAY, status={"superseded": [old()]}),
+        ["sec_old1", "sec_marked1"],
+    ),
+    Stray(
+        "the oldest make room: the inventory still has them",
+        strays(STRAY, status={"superseded": [old(number) for number in range(SUPERSEDED_LIMIT)]}),
+        [*(f"sec_old{number}" for number in range(1, SUPERSEDED_LIMIT)), "sec_marked1"],
+    ),
+]
+
+
+@pytest.mark.parametrize("row", STRAYS, ids=lambda row: row.reason)
+def test_what_no_status_names(row: Stray) -> None:
+    action = decide(row.snapshot)
+    if isinstance(row.expected, Confirm | Delete):
+        assert action == row.expected
+        return
+    assert isinstance(action, Finding)
+    assert action.reason is Reason.SYNCED
+    if row.expected is None:
+        assert action.superseded is None
+        return
+    assert action.superseded is not None
+    assert [entry.id for entry in action.superseded] == row.expected
+    joined = action.superseded[-1]
+    assert (joined.revision, joined.superseded_at, action.retry) == (
+        OTHER,
+        gen.NOW.replace(microsecond=0),
+        0.0,
+    )
+
+
+def test_an_adopted_object_has_nothing_to_put_its_strays_beside() -> None:
+    held = {"uid": gen.SECRET_UID, "revision": gen.revision(), "resourceVersion": gen.SECRET_VERSION}
+    adopted = {"source": None, "adopted": {**held, "id": SECRET_ID}}
+    action = decide(gen.snapshot(gen.synced(status=adopted), marked=(STRAY,)))
+    assert isinstance(action, Finding)
+    assert (action.reason, action.superseded) == (Reason.ADOPTED, None)
+    assert STRAY.marker.uid == UID  # it is one of ours

@@ -1,0 +1,549 @@
+"""The later life of an object, row by row: linking, settling late, drift, a lost digest key, finalizers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from pydantic import SecretStr
+
+from methodsecret_operator.core import decision, identity
+from methodsecret_operator.core.conditions import Reason, Sentence
+from methodsecret_operator.core.decision import decide
+from methodsecret_operator.core.remote import RemoteSecret
+from methodsecret_operator.core.resource import FINALIZER, Adopted, MethodSecret, Source
+from methodsecret_operator.core.snapshot import (
+    AccountReady,
+    Action,
+    Adoption,
+    Confirm,
+    Create,
+    Examine,
+    Finding,
+    Leave,
+    Problem,
+    SetFinalizer,
+    Snapshot,
+)
+from tests.unit import gen
+from tests.unit.gen import CLUSTER, NAME, NAMESPACE, NOW, SECRET_ID, SECRET_UID, SECRET_VERSION, UID
+
+ON_REQUEST = gen.raw_spec(rotation={"policy": "OnRequest"})
+DELETE = gen.raw_spec(deletionPolicy="Delete")
+ROTATED = {"annotations": {gen.ROTATE: "r1"}}
+OTHER = gen.revision(value="former value")
+LOST_KEY = gen.revision(key=identity.DigestKey(b"the digest key that was lost, say"))
+FORMER_SOURCE = {"uid": SECRET_UID, "revision": OTHER, "resourceVersion": "8000"}
+OLD_KEY_SOURCE = {"uid": SECRET_UID, "revision": LOST_KEY, "resourceVersion": SECRET_VERSION}
+HELD = Source(uid=SECRET_UID, revision=gen.revision(), resource_version=SECRET_VERSION)
+LONG_AGO = gen.later(seconds=-60)
+JUST_NOW = gen.later(seconds=-59)
+CREATE = gen.create()
+
+
+class Row(NamedTuple):
+    """One snapshot and what it calls for: an action, or of a finding its reason, sentence and secret."""
+
+    reason: str
+    snapshot: Snapshot
+    expected: Action | tuple[Reason, Sentence, str | None]
+
+
+def former(**changed: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """Return an entry of status.superseded that holds the ordinary value."""
+    return {"id": "sec_old1", "revision": gen.revision(), "supersededAt": gen.EARLIER, **changed}
+
+
+def changed(**status: Any) -> MethodSecret:  # noqa: ANN401 - any JSON
+    """Return an object whose status holds the former value: the ordinary one is new to it."""
+    return gen.synced(status={"source": FORMER_SOURCE, **status})
+
+
+def alias() -> RemoteSecret:
+    owner = identity.owner(cluster="old-name", namespace=NAMESPACE, name=NAME)
+    return gen.remote("sec_marked1", metadata=gen.marker(owner=owner))
+
+
+LINKING = [
+    Row(
+        "one of ours with this value: asked about",
+        gen.snapshot(marked=(gen.marked(),)),
+        Confirm("sec_marked1"),
+    ),
+    Row(
+        "active: taken, no second one is made",
+        gen.snapshot(marked=(gen.marked(),), evidence={"sec_marked1": gen.remote("sec_marked1")}),
+        (Reason.SYNCED, Sentence.SYNCED, "sec_marked1"),
+    ),
+    Row(
+        "under a former name of the cluster as well",
+        gen.snapshot(marked=(gen.marked(),), evidence={"sec_marked1": alias()}, aliases=("old-name",)),
+        (Reason.SYNCED, Sentence.SYNCED, "sec_marked1"),
+    ),
+    Row(
+        "a name that is not ours any more is not",
+        gen.snapshot(marked=(gen.marked(),), evidence={"sec_marked1": alias()}),
+        CREATE,
+    ),
+    Row(
+        "gone by now",
+        gen.snapshot(marked=(gen.marked(),), evidence={"sec_marked1": None}),
+        CREATE,
+    ),
+    Row(
+        "deleted by now",
+        gen.snapshot(
+            marked=(gen.marked(),), evidence={"sec_marked1": gen.remote("sec_marked1", status="deleted")}
+        ),
+        CREATE,
+    ),
+    Row(
+        "its marker says another value by now",
+        gen.snapshot(
+            marked=(gen.marked(),),
+            evidence={"sec_marked1": gen.remote("sec_marked1", metadata=gen.marker(revision=OTHER))},
+        ),
+        CREATE,
+    ),
+    Row("listed with another value", gen.snapshot(marked=(gen.marked(revision=OTHER),)), CREATE),
+    Row("listed, but not active", gen.snapshot(marked=(gen.marked(status="frozen"),)), CREATE),
+    Row(
+        "the first that can be taken is taken",
+        gen.snapshot(
+            marked=(gen.marked(), gen.marked("sec_marked2")),
+            evidence={"sec_marked1": None, "sec_marked2": gen.remote("sec_marked2")},
+        ),
+        (Reason.SYNCED, Sentence.SYNCED, "sec_marked2"),
+    ),
+    Row(
+        "rolled back where listing is refused: the status remembers what the former one held",
+        gen.snapshot(changed(superseded=[former()])),
+        Confirm("sec_old1"),
+    ),
+    Row(
+        "and it is taken back",
+        gen.snapshot(changed(superseded=[former()]), evidence={"sec_old1": gen.remote("sec_old1")}),
+        (Reason.SYNCED, Sentence.SYNCED, "sec_old1"),
+    ),
+    Row(
+        "one whose DELETE was ever sent is never used again, by the status",
+        gen.snapshot(changed(superseded=[former(deleting=True)])),
+        CREATE,
+    ),
+    Row(
+        "nor by the inventory",
+        gen.snapshot(changed(superseded=[former(deleting=True)]), marked=(gen.marked("sec_old1"),)),
+        CREATE,
+    ),
+    Row(
+        "one in both is asked about once",
+        gen.snapshot(
+            changed(superseded=[former()]),
+            marked=(gen.marked("sec_old1"),),
+            evidence={"sec_old1": None},
+        ),
+        CREATE,
+    ),
+    Row(
+        "a former one with another value", gen.snapshot(changed(superseded=[former(revision=OTHER)])), CREATE
+    ),
+]
+
+
+def held_by_a_lost_key(**kept: Any) -> MethodSecret:  # noqa: ANN401 - as in gen.raw_object
+    return gen.synced(status={"source": OLD_KEY_SOURCE}, **kept)
+
+
+LOST_DIGEST_KEY = [
+    Row(
+        "the very same version of the very same Secret is proof as well, and the revision is told anew",
+        gen.snapshot(held_by_a_lost_key()),
+        (Reason.SYNCED, Sentence.SYNCED, None),
+    ),
+    Row(
+        "another version is none",
+        gen.snapshot(held_by_a_lost_key(), source=gen.source(version="9000")),
+        gen.create(gen.snapshot(source=gen.source(version="9000"))),
+    ),
+    Row(
+        "another Secret of that version is none",
+        gen.snapshot(held_by_a_lost_key(), source=gen.source(uid="another")),
+        gen.create(gen.snapshot(source=gen.source(uid="another"))),
+    ),
+    Row("a spec that has changed since is none", gen.snapshot(held_by_a_lost_key(generation=2)), CREATE),
+    Row(
+        "a revision under the key of today says what it says, whatever the versions",
+        gen.snapshot(changed(source={**FORMER_SOURCE, "resourceVersion": SECRET_VERSION})),
+        CREATE,
+    ),
+    Row(
+        "status lost too, and secrets of ours that cannot be compared: a person must say",
+        gen.snapshot(marked=(gen.marked(revision=LOST_KEY),)),
+        (Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST, None),
+    ),
+    Row(
+        "a requested rotation is such a word",
+        gen.snapshot(gen.method_secret(**ROTATED), marked=(gen.marked(revision=LOST_KEY),)),
+        CREATE,
+    ),
+    Row(
+        "one that is no longer in use stands in nobody's way",
+        gen.snapshot(marked=(gen.marked(status="deleted", revision=LOST_KEY),)),
+        CREATE,
+    ),
+    Row(
+        "with an id in the status, the change of value is known",
+        gen.snapshot(changed(), marked=(gen.marked(revision=LOST_KEY),)),
+        CREATE,
+    ),
+]
+
+
+def doubted(obj: MethodSecret | None = None, remote: Any = None, **more: Any) -> Snapshot:  # noqa: ANN401 - as in gen
+    return gen.snapshot(obj or gen.synced(), doubted=True, evidence={SECRET_ID: remote}, **more)
+
+
+GONE = gen.remote(SECRET_ID, status="deleted")
+MISSED = {SECRET_ID: LONG_AGO}
+
+DRIFT = [
+    Row("not in the inventory: asked about", gen.snapshot(gen.synced(), doubted=True), Confirm(SECRET_ID)),
+    Row(
+        "there after all",
+        doubted(remote=gen.remote(SECRET_ID)),
+        (Reason.SYNCED, Sentence.SYNCED, SECRET_ID),
+    ),
+    Row(
+        "drift is judged by the id, whatever the marker",
+        doubted(remote=gen.remote(SECRET_ID, metadata=None)),
+        (Reason.SYNCED, Sentence.SYNCED, SECRET_ID),
+    ),
+    Row(
+        "there, but not active: never a reason to create",
+        doubted(remote=gen.remote(SECRET_ID, status="frozen")),
+        (Reason.PENDING, Sentence.NOT_YET_ACTIVE, SECRET_ID),
+    ),
+    Row("deleted: made anew", doubted(remote=GONE), CREATE),
+    Row(
+        "deleted, OnRequest: a person must ask for it",
+        doubted(gen.synced(spec=ON_REQUEST), GONE),
+        (Reason.REMOTE_DELETED, Sentence.REMOTE_DELETED, None),
+    ),
+    Row("and does", doubted(gen.synced(spec=ON_REQUEST, **ROTATED), GONE), CREATE),
+    Row("unknown, once: lists and reads may lag", doubted(), (Reason.PENDING, Sentence.MISSING, None)),
+    Row(
+        "unknown for 59 s: not yet",
+        doubted(missing={SECRET_ID: JUST_NOW}),
+        (Reason.PENDING, Sentence.MISSING, None),
+    ),
+    Row("unknown for 60 s: believed", doubted(missing=MISSED), CREATE),
+    Row(
+        "another id's absence says nothing",
+        doubted(missing={"sec_other": LONG_AGO}),
+        (Reason.PENDING, Sentence.MISSING, None),
+    ),
+    Row(
+        "unknown for 60 s, OnRequest: a person must ask for it",
+        doubted(gen.synced(spec=ON_REQUEST), missing=MISSED),
+        (Reason.REMOTE_DELETED, Sentence.REMOTE_DELETED, None),
+    ),
+    Row(
+        "too many at once: that is no drift but another account",
+        doubted(missing=MISSED, account_changed=True),
+        (Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING, None),
+    ),
+    Row(
+        "unless a rotation is requested",
+        doubted(gen.synced(**ROTATED), missing=MISSED, account_changed=True),
+        CREATE,
+    ),
+    Row(
+        "one that says itself that it is deleted is, however many others are missing",
+        doubted(remote=GONE, account_changed=True),
+        CREATE,
+    ),
+    Row(
+        "one that is there is not missing",
+        gen.snapshot(gen.synced(), account_changed=True),
+        (Reason.SYNCED, Sentence.SYNCED, None),
+    ),
+]
+
+SINCE = gen.later(minutes=-20)
+FORMER_CREATE = replace(CREATE, value=SecretStr("former value"), revision=OTHER)
+THEIR_MARK = gen.marked(uid="another-uid", revision=OTHER)
+OPEN: dict[str, Any] = {
+    "attempt": gen.attempt(
+        revision=OTHER, ordinal=0, since=SINCE, unresolved=FORMER_CREATE, server_error=True
+    )
+}
+NEXT = replace(
+    FORMER_CREATE,
+    ordinal=1,
+    idempotency_key=identity.idempotency_key(uid=UID, revision=OTHER, ordinal=1),
+)
+DONE = (gen.marked(revision=OTHER),)
+TEN = timedelta(minutes=10)
+
+SETTLING = [
+    Row("not in any scan: the same again", gen.snapshot(**OPEN), FORMER_CREATE),
+    Row("in the inventory: asked about", gen.snapshot(**OPEN, marked=DONE), Confirm("sec_marked1")),
+    Row(
+        "there: it was done; the value has moved on since",
+        gen.snapshot(
+            **OPEN,
+            marked=DONE,
+            evidence={"sec_marked1": gen.remote("sec_marked1", metadata=gen.marker(revision=OTHER))},
+        ),
+        (Reason.PENDING, Sentence.CHANGED_MEANWHILE, "sec_marked1"),
+    ),
+    Row(
+        "not there: the same again",
+        gen.snapshot(**OPEN, marked=DONE, evidence={"sec_marked1": None}),
+        FORMER_CREATE,
+    ),
+    Row(
+        "there, not active: its answer, not the inventory, says what becomes of it",
+        gen.snapshot(
+            **OPEN, marked=DONE, evidence={"sec_marked1": gen.remote("sec_marked1", status="frozen")}
+        ),
+        FORMER_CREATE,
+    ),
+    Row("another uid's is not this create", gen.snapshot(**OPEN, marked=(THEIR_MARK,)), FORMER_CREATE),
+    Row("another value is not this create", gen.snapshot(**OPEN, marked=(gen.marked(),)), FORMER_CREATE),
+    Row(
+        "not active in the list",
+        gen.snapshot(**OPEN, marked=(gen.marked(status="deleted", revision=OTHER),)),
+        FORMER_CREATE,
+    ),
+    Row(
+        "5xx for ten minutes, and a scan from after that without it: another key",
+        gen.snapshot(**OPEN, scanned_at=SINCE + TEN),
+        NEXT,
+    ),
+    Row(
+        "a scan that began a second earlier might have missed it",
+        gen.snapshot(**OPEN, scanned_at=SINCE + TEN - timedelta(seconds=1)),
+        FORMER_CREATE,
+    ),
+    Row(
+        "time-outs say nothing about the key: the same for ever",
+        gen.snapshot(attempt=replace(OPEN["attempt"], server_error=False), scanned_at=SINCE + TEN),
+        FORMER_CREATE,
+    ),
+]
+
+HAS: dict[str, Any] = {"finalizers": (FINALIZER,)}
+FINALIZERS = [
+    Row(
+        "Delete: the finalizer comes before the POST",
+        gen.snapshot(gen.method_secret(spec=DELETE)),
+        SetFinalizer(present=True),
+    ),
+    Row("Delete, with it: on", gen.snapshot(gen.method_secret(spec=DELETE, **HAS)), CREATE),
+    Row("Retain: never a finalizer", gen.snapshot(gen.synced(**HAS)), SetFinalizer(present=False)),
+    Row(
+        "it needs no account",
+        gen.snapshot(
+            gen.method_secret(spec=DELETE),
+            account=Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.NO_DEFAULT_KEY),
+        ),
+        SetFinalizer(present=True),
+    ),
+    Row(
+        "paused: no writes",
+        gen.snapshot(gen.method_secret(spec=DELETE, annotations={gen.PAUSED: "true"})),
+        Leave(),
+    ),
+    Row("a finalizer of others is no concern", gen.snapshot(gen.method_secret(finalizers=("a/b",))), CREATE),
+]
+
+ADOPTS = gen.raw_spec(adopt={"id": "sec_wanted"})
+WANTED = gen.remote("sec_wanted", metadata=None)
+BY_ADOPTION = {"source": None, "adopted": {**HELD.model_dump(by_alias=True), "id": SECRET_ID}}
+ADOPTED_CHANGED = {"source": None, "adopted": {**FORMER_SOURCE, "id": SECRET_ID}}
+ADOPTS_CURRENT = gen.raw_spec(adopt={"id": SECRET_ID})
+ADOPTS_ON_REQUEST = gen.raw_spec(adopt={"id": SECRET_ID}, rotation={"policy": "OnRequest"})
+
+
+def examined(remote: Any = WANTED, claimed_by: str | None = None, *, owner_alive: bool = False) -> Snapshot:  # noqa: ANN401 - a RemoteSecret
+    found = Adoption(remote=remote, claimed_by=claimed_by, owner_alive=owner_alive)
+    return gen.snapshot(gen.method_secret(spec=ADOPTS), adoption=found)
+
+
+ADOPTION = [
+    Row("first it is looked at", gen.snapshot(gen.method_secret(spec=ADOPTS)), Examine("sec_wanted")),
+    Row("nobody's: taken", examined(), (Reason.ADOPTED, Sentence.ADOPTED, "sec_wanted")),
+    Row("not there", examined(None), (Reason.ADOPTION_FAILED, Sentence.ADOPT_NOT_ACTIVE, None)),
+    Row(
+        "deleted",
+        examined(gen.remote("sec_wanted", status="deleted")),
+        (Reason.ADOPTION_FAILED, Sentence.ADOPT_NOT_ACTIVE, None),
+    ),
+    Row(
+        "another object's status names it",
+        examined(claimed_by="payments/other"),
+        (Reason.ADOPTION_FAILED, Sentence.ADOPT_CLAIMED, None),
+    ),
+    Row(
+        "its owner lives", examined(owner_alive=True), (Reason.ADOPTION_FAILED, Sentence.ADOPT_FOREIGN, None)
+    ),
+    Row(
+        "a rebuild after a rotation does not fall back to it",
+        gen.snapshot(gen.method_secret(spec=ADOPTS), marked=(gen.marked(),)),
+        Confirm("sec_marked1"),
+    ),
+    Row(
+        "nor where the marked one holds another value",
+        gen.snapshot(gen.method_secret(spec=ADOPTS), marked=(gen.marked(revision=OTHER),)),
+        CREATE,
+    ),
+    Row(
+        "taken over and nothing new: never called Synced",
+        gen.snapshot(gen.synced(spec=ADOPTS_CURRENT, status=BY_ADOPTION)),
+        (Reason.ADOPTED, Sentence.ADOPTED, None),
+    ),
+    Row(
+        "its first rotation stores the value as it is known",
+        gen.snapshot(gen.synced(spec=ADOPTS_CURRENT, status=BY_ADOPTION, **ROTATED)),
+        CREATE,
+    ),
+    Row(
+        "a changed value is a rotation",
+        gen.snapshot(gen.synced(spec=ADOPTS_CURRENT, status=ADOPTED_CHANGED)),
+        CREATE,
+    ),
+    Row(
+        "untrusted: the spec is the proof",
+        gen.snapshot(
+            gen.synced(spec=ADOPTS_CURRENT, status=BY_ADOPTION),
+            trusted=False,
+            evidence={SECRET_ID: gen.remote(SECRET_ID, metadata=None)},
+        ),
+        (Reason.ADOPTED, Sentence.ADOPTED, SECRET_ID),
+    ),
+    Row(
+        "untrusted, and the spec names another",
+        gen.snapshot(
+            gen.synced(status=BY_ADOPTION),
+            trusted=False,
+            evidence={SECRET_ID: gen.remote(SECRET_ID, metadata=None)},
+        ),
+        CREATE,
+    ),
+    Row(
+        "untrusted, with a change that waits: the spec is the proof then as well",
+        gen.snapshot(
+            gen.synced(spec=ADOPTS_ON_REQUEST, status=ADOPTED_CHANGED),
+            trusted=False,
+            evidence={SECRET_ID: gen.remote(SECRET_ID, metadata=None)},
+        ),
+        (Reason.SYNCED, Sentence.ROTATION_PENDING, None),
+    ),
+]
+
+TABLE = [*LINKING, *LOST_DIGEST_KEY, *DRIFT, *SETTLING, *FINALIZERS, *ADOPTION]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.reason)
+def test_what_is_decided(row: Row) -> None:
+    action = decide(row.snapshot)
+    if not isinstance(row.expected, tuple):
+        assert action == row.expected
+        return
+    reason, sentence, secret_id = row.expected
+    assert isinstance(action, Finding), action
+    assert (action.reason, action.secret and action.secret.id) == (reason, secret_id)
+    assert action.message.startswith(_filled(sentence, row.snapshot, secret_id))
+
+
+def _filled(sentence: Sentence, whole: Snapshot, secret_id: str | None) -> str:
+    names: dict[str, Any] = {"id": secret_id or whole.object.status.id, "secret": "acme", "key": "api-key"}
+    return sentence.format(**names, adopt="sec_wanted", claimed_by="payments/other")
+
+
+def test_a_missing_id_is_looked_for_again_when_it_can_be_believed() -> None:
+    action = decide(doubted())
+    assert isinstance(action, Finding)
+    assert action.retry == 60.0
+
+
+def test_the_revision_is_told_anew_after_a_lost_key() -> None:
+    action = decide(gen.snapshot(held_by_a_lost_key()))
+    assert isinstance(action, Finding)
+    assert action.source == HELD
+
+
+def test_what_an_adopted_secret_may_hold_is_remembered_with_it() -> None:
+    action = decide(examined())
+    assert isinstance(action, Finding)
+    assert action.adopted == Adopted(id="sec_wanted", **HELD.model_dump())
+    assert action.source is None
+
+
+class Missing(NamedTuple):
+    """Since when Method does not know an id, and whether that is believed."""
+
+    reason: str
+    since: datetime | None
+    missed: bool
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Missing("it was never missing", None, missed=False),
+        Missing("just now", NOW, missed=False),
+        Missing("a moment short of 60 s", LONG_AGO + timedelta(microseconds=1), missed=False),
+        Missing("60 s", LONG_AGO, missed=True),
+        Missing("a clock that was set back believes nothing", gen.later(hours=1), missed=False),
+    ],
+    ids=lambda row: row.reason,
+)
+def test_missed(row: Missing) -> None:
+    missing = {} if row.since is None else {"sec_a": row.since}
+    assert gen.snapshot(missing=missing).missed("sec_a") is row.missed
+
+
+@pytest.mark.parametrize(
+    ("reason", "obj"),
+    [
+        ("Delete without the finalizer", gen.synced(spec=DELETE)),
+        ("Retain with it", gen.synced(**HAS)),
+        (
+            "former secrets that are to be deleted in time",
+            gen.synced(
+                spec=gen.raw_spec(rotation={"deleteSupersededAfter": "1h"}),
+                status={"superseded": [former()]},
+            ),
+        ),
+        ("being deleted", gen.synced(deleted=True)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_not_settled(reason: str, obj: MethodSecret) -> None:
+    assert not decision.settled(
+        obj, source=(SECRET_UID, SECRET_VERSION), environment="production", trusted=True
+    ), reason
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        gen.synced(spec=DELETE, **HAS),
+        gen.synced(status={"superseded": [former()]}),
+        gen.synced(spec=gen.raw_spec(rotation={"deleteSupersededAfter": "1h"})),
+        gen.synced(spec=ADOPTS_CURRENT, status=BY_ADOPTION),
+    ],
+)
+def test_settled(obj: MethodSecret) -> None:
+    assert decision.settled(obj, source=(SECRET_UID, SECRET_VERSION), environment="production", trusted=True)
+
+
+def test_no_create_is_made_twice_under_one_key_for_two_environments() -> None:
+    other = decide(gen.snapshot(account=AccountReady(environment="dev")))
+    assert isinstance(other, Create)
+    assert other.idempotency_key != CREATE.idempotency_key
+    assert f"{CLUSTER}/{NAMESPACE}/{NAME}" in str(other.metadata)
