@@ -1,0 +1,330 @@
+"""The inventory against the emulator: what a scan finds, and what was written while it was on its way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import tracemalloc
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from method_emulator.testing import RunningEmulator, running_emulator
+from methodsecret_operator.core.remote import RemoteSecret
+from methodsecret_operator.errors import MethodError, MethodUnauthorized, MethodUnavailable
+from methodsecret_operator.method.inventory import Inventory
+from tests.unit import gen
+from tests.unit.method.servers import API_KEY, always, method_client, raw_server, reply
+
+OWNER = f"{gen.CLUSTER}/{gen.NAMESPACE}/{gen.NAME}"
+KEY = API_KEY.get_secret_value()
+HEADER = "pagination-page-cursor-next"
+
+
+class Clock:
+    """Goes on by a second whenever it is asked."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 5, 4, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@contextlib.asynccontextmanager
+async def world(**settings: Any) -> AsyncIterator[tuple[RunningEmulator, Inventory, Clock]]:  # noqa: ANN401 - the emulator's
+    async with running_emulator(**settings) as emulator, method_client(emulator.url) as client:
+        clock = Clock()
+        yield emulator, Inventory(client, clock=clock), clock
+
+
+def ids(inventory: Inventory, owner: str = OWNER) -> set[str]:
+    return {entry.id for entry in inventory.of(owner)}
+
+
+# --- one scan ---------------------------------------------------------------------------------------
+
+
+async def test_a_scan_reads_every_page_and_keeps_names_only() -> None:
+    async with world() as (emulator, inventory, _):
+        ours = await emulator.control.seed(metadata=dict(gen.marker()), api_key=KEY)
+        others = await emulator.control.seed(250, metadata={"team": "x"}, api_key=KEY)
+        deleted = await emulator.control.seed(metadata=dict(gen.marker()), status="deleted", api_key=KEY)
+        await emulator.control.change_settings(list_deleted=True)
+        assert inventory.has(ours[0]) is None  # nobody has looked yet
+        await inventory.ready()
+        assert await emulator.control.count("list") == 3
+        assert (inventory.of(OWNER), inventory.of("a/b/c")) == ((gen.marked(ours[0]),), ())
+        assert (len(inventory), inventory.whole, inventory.refused) == (1, True, False)
+        assert all(inventory.has(known) for known in (*ours, *others))
+        assert inventory.has(deleted[0]) is False
+        await inventory.ready()
+        assert await emulator.control.count("list") == 3  # one scan serves everybody
+
+
+async def test_a_scan_is_made_anew_for_who_needs_a_later_one() -> None:
+    async with world() as (emulator, inventory, clock):
+        await inventory.ready()
+        began = inventory.scanned_at
+        assert began is not None
+        await inventory.scan(since=began)
+        assert await emulator.control.count("list") == 1
+        await inventory.scan(since=clock())
+        assert await emulator.control.count("list") == 2
+        assert inventory.scanned_at is not None
+        assert inventory.scanned_at > began
+
+
+async def test_a_secret_that_is_gone_is_dropped_by_the_next_scan() -> None:
+    async with world() as (emulator, inventory, clock):
+        (ours,) = await emulator.control.seed(metadata=dict(gen.marker()), api_key=KEY)
+        await inventory.ready()
+        await emulator.control.vanish(ours)
+        await inventory.scan(since=clock())
+        assert (ids(inventory), inventory.has(ours), len(inventory)) == (set(), False, 0)
+
+
+class Metadata(NamedTuple):
+    """What stands where a marker should, and whether it is one."""
+
+    reason: str
+    metadata: dict[str, Any] | None
+    marked: bool
+
+
+WHOLE = gen.marker()
+METADATA = [
+    Metadata("our marker", dict(WHOLE), marked=True),
+    Metadata("beside a user's own", {**WHOLE, "team": {"deep": [1]}}, marked=True),
+    Metadata("none", None, marked=False),
+    Metadata("half a marker", {"k8s_owner": OWNER}, marked=False),
+    Metadata("a marker that is no text", {**WHOLE, "k8s_uid": 7}, marked=False),
+]
+
+
+@pytest.mark.parametrize("row", METADATA, ids=lambda row: row.reason)
+async def test_what_counts_as_marked(row: Metadata) -> None:
+    async with world() as (emulator, inventory, _):
+        (secret_id,) = await emulator.control.seed(metadata=row.metadata, api_key=KEY)
+        await inventory.ready()
+        assert ids(inventory) == ({secret_id} if row.marked else set())
+        assert inventory.has(secret_id) is True
+
+
+async def test_entries_that_cannot_be_read_leave_room_for_doubt() -> None:
+    entries = [{"id": "sec_a", "status": "active", "metadata": WHOLE}, {"id": 7}, "what"]
+    async with raw_server() as server, method_client(server.url) as client:
+        server.talk = always(server, reply(json.dumps(entries).encode()))
+        inventory = Inventory(client, clock=Clock())
+        await inventory.ready()
+        assert (ids(inventory), inventory.whole) == ({"sec_a"}, False)
+        # It may be one of those that cannot be read: absence is not told.
+        assert (inventory.has("sec_a"), inventory.has("sec_b")) == (True, None)
+        assert inventory.judge({"sec_b"}) == set()
+
+
+async def test_a_cursor_that_comes_again_is_no_list() -> None:
+    async with raw_server() as server, method_client(server.url) as client:
+        server.talk = always(server, reply(b"[]", f"{HEADER}: again"))
+        inventory = Inventory(client, clock=Clock())
+        with pytest.raises(MethodUnavailable) as caught:
+            await inventory.ready()
+        assert (caught.value.operation, caught.value.kind) == ("list", "unreadable")
+        assert (len(server.requests), inventory.scanned_at) == (2, None)
+
+
+async def test_a_failed_scan_changes_nothing_and_the_next_is_made() -> None:
+    async with world() as (emulator, inventory, clock):
+        (ours,) = await emulator.control.seed(metadata=dict(gen.marker()), api_key=KEY)
+        await emulator.control.seed(100, api_key=KEY)
+        await inventory.ready()
+        began = inventory.scanned_at
+        await emulator.control.add_fault("list", "status", skip=1)  # the second page
+        with pytest.raises(MethodUnavailable):
+            await inventory.scan(since=clock())
+        assert (ids(inventory), inventory.scanned_at) == ({ours}, began)
+        await inventory.scan(since=clock())
+        assert inventory.scanned_at > began  # type: ignore[operator]  # it was scanned above
+
+
+async def test_where_listing_is_refused_there_is_no_second_guard() -> None:
+    async with world() as (emulator, inventory, clock):
+        (ours,) = await emulator.control.seed(metadata=dict(gen.marker()), api_key=KEY)
+        refusal = await emulator.control.add_fault("list", "status", status=403, count=None)
+        await inventory.ready()
+        assert (inventory.refused, inventory.scanned_at, inventory.has(ours)) == (True, None, None)
+        await inventory.ready()
+        assert await emulator.control.count("list") == 1  # not asked again for each create
+        await inventory.scan(since=clock())  # a resync asks again
+        assert await emulator.control.count("list") == 2
+        await emulator.control.remove_fault(refusal)
+        await inventory.scan(since=clock())
+        assert (inventory.refused, ids(inventory)) == (False, {ours})
+
+
+async def test_a_wrong_key_is_no_refusal() -> None:
+    async with world() as (emulator, inventory, _):
+        await emulator.control.add_fault("list", "status", status=401)
+        with pytest.raises(MethodUnauthorized):
+            await inventory.ready()
+        assert not inventory.refused
+
+
+# --- what is written meanwhile ----------------------------------------------------------------------
+
+
+class Write(NamedTuple):
+    """What is written while a scan is on its way, and what is known of the seeded secret afterwards."""
+
+    reason: str
+    seeded: bool
+    writes: tuple[str, ...]
+    there: bool
+
+
+WRITES = [
+    Write("a new secret that the answer on its way has not", seeded=False, writes=("learn",), there=True),
+    Write("a deleted one that the answer on its way still has", seeded=True, writes=("forget",), there=False),
+    Write("the last word counts: deleted", seeded=True, writes=("learn", "forget"), there=False),
+    Write("the last word counts: there", seeded=True, writes=("forget", "learn"), there=True),
+    Write("learned to be deleted", seeded=True, writes=("learn deleted",), there=False),
+    Write("nothing", seeded=True, writes=(), there=True),
+]
+
+
+@pytest.mark.parametrize("row", WRITES, ids=lambda row: row.reason)
+async def test_a_scan_is_merged_into_what_was_written_since_it_began(row: Write) -> None:
+    async with world() as (emulator, inventory, _):
+        metadata = dict(gen.marker())
+        secret_id = (
+            (await emulator.control.seed(metadata=metadata, api_key=KEY))[0] if row.seeded else "sec_n"
+        )
+        secret = RemoteSecret(id=secret_id, status="active", metadata=metadata)
+        hold = await emulator.control.add_fault("list", "hold")
+        scan = asyncio.create_task(inventory.ready())
+        await emulator.control.wait_held(hold)
+        for write in row.writes:
+            if write == "forget":
+                inventory.forget(secret_id)
+            else:
+                status = "deleted" if write == "learn deleted" else "active"
+                inventory.learn(RemoteSecret(id=secret_id, status=status, metadata=secret.metadata))
+        await emulator.control.release(hold)
+        await scan
+        assert ids(inventory) == ({secret_id} if row.there else set())
+        assert inventory.has(secret_id) is row.there
+
+
+async def test_what_was_written_before_a_scan_began_is_for_the_scan_to_say() -> None:
+    async with world() as (_, inventory, clock):
+        await inventory.ready()
+        inventory.learn(RemoteSecret(id="sec_gone", status="active", metadata=gen.marker()))
+        inventory.learn(RemoteSecret(id="sec_other", status="active"))
+        assert (ids(inventory), inventory.has("sec_other")) == ({"sec_gone"}, True)
+        await inventory.scan(since=clock())
+        assert (ids(inventory), inventory.has("sec_other")) == (set(), False)
+
+
+async def test_one_scan_at_a_time_and_a_waiter_may_leave() -> None:
+    async with world() as (emulator, inventory, _):
+        hold = await emulator.control.add_fault("list", "hold")
+        first = asyncio.create_task(inventory.ready())
+        await emulator.control.wait_held(hold)
+        second = asyncio.create_task(inventory.ready())
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        await emulator.control.release(hold)
+        await second
+        assert inventory.scanned_at is not None
+        assert await emulator.control.count("list") == 1
+
+
+async def test_a_scan_that_fails_for_nobody_is_not_complained_of() -> None:
+    async with world() as (emulator, inventory, _):
+        hold = await emulator.control.add_fault("list", "hold")
+        await emulator.control.add_fault("list", "status", count=None)
+        waiter = asyncio.create_task(inventory.ready())
+        await emulator.control.wait_held(hold)
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        await emulator.control.release(hold)
+        with contextlib.suppress(MethodError):
+            await inventory.ready()
+        # pytest makes an error of an exception that nobody has looked at
+
+
+# --- what is missing --------------------------------------------------------------------------------
+
+
+class Judged(NamedTuple):
+    """How many known ids there are, how many of them are missing, and whether that is another account."""
+
+    reason: str
+    known: int
+    missing: int
+    mass: bool
+
+
+JUDGED = [
+    Judged("nothing is known", 0, 0, mass=False),
+    Judged("all there", 5, 0, mass=False),
+    Judged("the only one: it could be the account", 1, 1, mass=True),
+    Judged("three of four are few", 4, 3, mass=False),
+    Judged("all of three", 3, 3, mass=True),
+    Judged("four of forty are 10 %", 40, 4, mass=False),
+    Judged("five of forty are more", 40, 5, mass=True),
+    Judged("four of thirty are more than 10 % and than three", 30, 4, mass=True),
+    Judged("three of thirty", 30, 3, mass=False),
+]
+
+
+@pytest.mark.parametrize("row", JUDGED, ids=lambda row: row.reason)
+async def test_how_many_missing_ids_are_another_account(row: Judged) -> None:
+    async with world() as (_, inventory, _clock):
+        await inventory.ready()
+        known = [f"sec_{number}" for number in range(row.known)]
+        for secret_id in known[row.missing :]:
+            inventory.learn(RemoteSecret(id=secret_id, status="active"))
+        assert inventory.judge(known) == set(known[: row.missing])
+        assert inventory.mass_absence is row.mass
+        for secret_id in known:
+            inventory.learn(RemoteSecret(id=secret_id, status="active"))
+        assert inventory.judge(known) == set()
+        assert not inventory.mass_absence  # they are back
+
+
+async def test_without_a_scan_nothing_is_missing() -> None:
+    async with world() as (_, inventory, _clock):
+        assert inventory.judge({"sec_a"}) == set()
+        assert not inventory.mass_absence
+
+
+# --- size -------------------------------------------------------------------------------------------
+
+
+async def test_foreign_secrets_cost_their_names() -> None:
+    # 100,000 cost as much each (117 B seen), but take half a minute to trace.
+    count = 20_000
+    async with world(reads_per_minute=0) as (emulator, inventory, _):
+        await emulator.control.seed(count, metadata={"team": "x" * 200}, api_key=KEY)
+        (ours,) = await emulator.control.seed(metadata=dict(gen.marker()), api_key=KEY)
+        started = time.perf_counter()
+        tracemalloc.start()
+        try:
+            before, _peak = tracemalloc.get_traced_memory()
+            await inventory.ready()
+            after, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        seconds = time.perf_counter() - started
+        print(f"{count} secrets: {seconds:.1f} s traced, {(after - before) / count:.0f} B each kept")  # noqa: T201 - a figure
+        assert ids(inventory) == {ours}
+        assert (after - before) / count < 200
+        assert (peak - before) / count < 600
