@@ -56,6 +56,9 @@ STATUS: Final[dict[str, Any]] = {
             "deleting": True,
         }
     ],
+    "published": [
+        {"configMap": "acme-method", "id": "sec_new", "resourceVersion": "8124", "observedGeneration": 1}
+    ],
     "pending": {"revision": "1:5c0d91ab:11", "ordinal": 0},
     "lastHandledReconcileAt": "one",
     "lastHandledRotationAt": "two",

@@ -100,6 +100,22 @@ class Sentence(StrEnum):
     )
     CHANGED_MEANWHILE = "Method created {id}, and the value has changed since; the new one is on its way."
     SETTLING = "A create is being settled with Method; the operator tries again by itself."
+    PUBLISHING = (
+        "{id} is at Method; ConfigMap {config_map} is being written, and the operator goes on by itself."
+    )
+    PUBLISHED_BY_FORMER = (
+        "{id} is at Method; ConfigMap {config_map} is of a former MethodSecret of this name, and is written"
+        " once Kubernetes has collected it."
+    )
+    PUBLISH_CONFLICT = (
+        "{id} is at Method, but ConfigMap {config_map} was not made for this object: delete it, or take"
+        " another name in spec.publish.configMap.name."
+    )
+    PUBLISH_REFUSED = (
+        "{id} is at Method, but the operator may not write ConfigMap {config_map}: give its ServiceAccount"
+        " the verbs get, list, watch, create, patch and delete on configmaps, or look at quotas and admission"
+        " policies."
+    )
     SOURCE_NOT_READABLE = (
         "The operator may not read Secret {secret}: give its ServiceAccount the verb get on Secrets in this"
         " namespace."

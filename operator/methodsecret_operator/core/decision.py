@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from methodsecret_operator.core import adoption, deletion, identity
+from methodsecret_operator.core import adoption, deletion, identity, publishing
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import adopted, finding, report, synced
 from methodsecret_operator.core.remote import ACTIVE, DELETED, RemoteSecret
@@ -43,11 +43,19 @@ SERVER_ERROR_FOR: Final = timedelta(minutes=10)
 """How long a key must have given 5xx before another key is used for the same create."""
 
 
-def settled(obj: MethodSecret, *, source: tuple[str, str] | None, environment: str, trusted: bool) -> bool:
+def settled(
+    obj: MethodSecret,
+    *,
+    source: tuple[str, str] | None,
+    environment: str,
+    trusted: bool,
+    config_map: str | None = None,
+) -> bool:
     """Whether an object needs no more than this look: synced, and nothing has moved since.
 
     `source` is the referenced Secret's (uid, resourceVersion) as the metadata watch has it, None where it
-    has none. No call to either API is needed to find this out.
+    has none; `config_map` is what the other watch has of the resourceVersion of the ConfigMap to publish
+    in. No call to either API is needed to find this out.
     """
     status = obj.status
     ready = status.condition("Ready")
@@ -66,12 +74,17 @@ def settled(obj: MethodSecret, *, source: tuple[str, str] | None, environment: s
         and status.last_handled_reconcile_at == obj.metadata.annotations.get(RECONCILE_REQUESTED_AT)
         and status.last_handled_rotation_at == obj.metadata.annotations.get(ROTATION_REQUESTED_AT)
         and _finalizer_right(obj)
+        and publishing.in_place(obj, seen=config_map)
         and not (status.superseded and obj.spec.rotation.delete_superseded_after)
     )
 
 
 def decide(s: Snapshot) -> Action:
     """Return the one thing to do now."""
+    return publishing.kept(s, _decide(s))
+
+
+def _decide(s: Snapshot) -> Action:
     obj = s.object
     if obj.metadata.deletion_timestamp is not None:
         return deletion.decide(s)
@@ -96,10 +109,9 @@ def created(s: Snapshot, create: Create, secret: RemoteSecret) -> Finding:
     if _moved_on(s, create):
         said = finding(s, Reason.PENDING, Sentence.CHANGED_MEANWHILE, id=secret.id)
         return replace(said, secret=secret, source=create.source, environment=create.environment, retry=0.0)
-    return replace(
-        synced(s, source=create.source, secret=secret, environment=create.environment),
-        trailing_newline=create.value.get_secret_value().endswith("\n"),
-    )
+    said = synced(s, source=create.source, secret=secret, environment=create.environment)
+    newline = create.value.get_secret_value().endswith("\n")
+    return publishing.moving(s, replace(said, trailing_newline=newline))
 
 
 def _moved_on(s: Snapshot, create: Create) -> bool:
@@ -220,7 +232,9 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
     """Decide where the status says that `current` holds the wanted value; None where it does not any more."""
     status = s.object.status
     if s.trusted and status.status == ACTIVE and not s.doubted:
-        said = _holding(s, held, environment=environment)
+        said = publishing.kept(s, _holding(s, held, environment=environment))
+        if not isinstance(said, Finding) or not said.reason.ready:
+            return said  # a former secret goes only after nothing shows its id any more
         return deletion.extras(s, held.revision) or deletion.superseded(s, said)
     if current not in s.evidence:
         return Confirm(id=current)

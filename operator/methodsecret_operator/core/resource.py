@@ -28,6 +28,9 @@ FINALIZER: Final = f"{GROUP}/method-secret"
 SUPERSEDED_LIMIT: Final = 100
 """How many former secrets a status names at most: the CRD's maxItems. The oldest go first."""
 
+PUBLISHED_LIMIT: Final = 16
+"""How many ConfigMaps a status names at most: the CRD's maxItems. More than two need mishaps in a row."""
+
 ObjectName = Annotated[
     str,
     StringConstraints(
@@ -197,6 +200,19 @@ class Superseded(_Model):
     deleting: bool | None = None
 
 
+class Published(_Model):
+    """A ConfigMap that this object has made, or is about to make: then its name stands alone.
+
+    The rest says what was last applied to it (which id, for which generation of the spec), and the
+    resourceVersion that this gave it: as long as it has that, nobody has touched it.
+    """
+
+    config_map: ObjectName
+    id: ShortText | None = None
+    resource_version: ShortText | None = None
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+
+
 class PendingCreate(_Model):
     """A create whose outcome is not settled: which of its idempotency keys is in use."""
 
@@ -238,6 +254,7 @@ class Status(_Model):
     adopted: Adopted | None = None
     superseded: Annotated[tuple[Superseded, ...], Field(max_length=100)] = ()
     pending: PendingCreate | None = None
+    published: Annotated[tuple[Published, ...], Field(max_length=16)] = ()
     last_handled_reconcile_at: Token | None = None
     last_handled_rotation_at: Token | None = None
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()

@@ -8,14 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import JsonValue, SecretStr
 
 from methodsecret_operator.core import identity
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.remote import MarkedSecret, RemoteSecret
-from methodsecret_operator.core.resource import Adopted, MethodSecret, PendingCreate, Source, Superseded
+from methodsecret_operator.core.resource import (
+    Adopted,
+    MethodSecret,
+    PendingCreate,
+    Published,
+    Source,
+    Superseded,
+)
 
 MISSING_FOR: Final = timedelta(seconds=60)
 """How long Method must not know an id before that is believed: lists and reads may lag."""
@@ -82,6 +89,20 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigMapSeen:
+    """A ConfigMap as it was read: its ownerReferences, and what we applied to it in this look."""
+
+    uid: str
+    resource_version: str
+    owners: tuple[Mapping[str, Any], ...] = ()
+    applied: Mapping[str, Any] | None = None
+
+
+ConfigMapState = ConfigMapSeen | Literal["refused"] | None
+"""A ConfigMap as it was read, None where there is none; or reading or writing it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The world as one decision sees it.
 
@@ -94,6 +115,9 @@ class Snapshot:
     the id in the status not, or not as active. `missing` has the ids that Method did
     not know when it was asked, and since when; `account_changed` says that so many of the account's ids are
     missing at once that it is another account.
+
+    `config_maps` has what the kube-apiserver answered about ConfigMaps in this look, `config_map_version`
+    the resourceVersion that the watch has of the one to publish in.
     """
 
     now: datetime
@@ -112,6 +136,8 @@ class Snapshot:
     adoption: Adoption | None = None
     missing: Mapping[str, datetime] = field(default_factory=dict)
     account_changed: bool = False
+    config_maps: Mapping[str, ConfigMapState] = field(default_factory=dict)
+    config_map_version: str | None = None
     namespace_terminating: bool = False
     deletion_timeout: float = 300.0
 
@@ -176,6 +202,30 @@ class Adoption:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadConfigMap:
+    """Read this ConfigMap of the object's namespace, then decide again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyConfigMap:
+    """Apply this ConfigMap: onto the very version that was seen, or as a new one (None)."""
+
+    manifest: Mapping[str, Any]
+    onto: ConfigMapSeen | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteConfigMap:
+    """Delete this ConfigMap, if it still is the one in the version that was seen."""
+
+    name: str
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What is to be said about an object, whole: summarize makes the status of it.
 
@@ -199,6 +249,19 @@ class Finding:
     adopted: Adopted | None = None
     superseded: tuple[Superseded, ...] | None = None
     """The former secrets, where they are to change by more than the move of `id`."""
+    published: tuple[Published, ...] | None = None
+    """The ConfigMaps to name in the status, where they are to change."""
 
 
-Action = Leave | Confirm | Examine | Create | Delete | SetFinalizer | Finding
+Action = (
+    Leave
+    | Confirm
+    | Examine
+    | Create
+    | Delete
+    | SetFinalizer
+    | ReadConfigMap
+    | ApplyConfigMap
+    | DeleteConfigMap
+    | Finding
+)

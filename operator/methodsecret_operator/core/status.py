@@ -11,7 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from methodsecret_operator.core.conditions import READY, conditions
-from methodsecret_operator.core.resource import SUPERSEDED_LIMIT, MethodSecret, Status, Superseded
+from methodsecret_operator.core.resource import (
+    PUBLISHED_LIMIT,
+    SUPERSEDED_LIMIT,
+    MethodSecret,
+    Status,
+    Superseded,
+)
 from methodsecret_operator.core.snapshot import Finding
 
 
@@ -67,6 +73,8 @@ def summarize(obj: MethodSecret, finding: Finding, *, now: datetime) -> Status:
         }
     elif finding.superseded is not None:
         changed["superseded"] = finding.superseded
+    if finding.published is not None:
+        changed["published"] = finding.published[-PUBLISHED_LIMIT:]
     if finding.adopted is not None:
         changed |= {"adopted": finding.adopted, "source": None}
     if finding.source is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 from yarl import URL
 
+from methodsecret_operator.core.snapshot import ConfigMapSeen
 from methodsecret_operator.errors import KubeError, KubeUnavailable
 from methodsecret_operator.kube import wire
 
@@ -103,6 +104,32 @@ class KubeClient:
         """Create a Secret; KubeConflict (reason AlreadyExists) where the name is taken."""
         request = wire.create_secret(namespace, name, data, labels)
         return wire.parse_secret(request, await self.send(request))
+
+    async def get_configmap(self, namespace: str, name: str) -> ConfigMapSeen:
+        """Read who owns a ConfigMap, and its version."""
+        request = wire.get_configmap(namespace, name)
+        return wire.parse_configmap(request, await self.send(request))
+
+    async def apply_configmap(
+        self, manifest: Mapping[str, Any], *, onto: ConfigMapSeen | None
+    ) -> tuple[ConfigMapSeen, bool]:
+        """Apply a ConfigMap onto the version that was seen, or as a new one; return whether it is all ours.
+
+        KubeConflict says that it is no longer that version. With `onto` None, an answer that is not all ours
+        says that somebody else's has come meanwhile and was added to: withdraw it.
+        """
+        request = wire.apply_configmap(manifest, onto=onto)
+        return wire.parse_applied(request, await self.send(request))
+
+    async def withdraw_configmap(self, namespace: str, name: str, uid: str) -> None:
+        """Take out of a ConfigMap all that was applied to it by us."""
+        request = wire.withdraw_configmap(namespace, name, uid)
+        wire.check(request, await self.send(request))
+
+    async def delete_configmap(self, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
+        """Delete a ConfigMap; KubeConflict where it is no longer that one in that version."""
+        request = wire.delete_configmap(namespace, name, uid=uid, resource_version=resource_version)
+        wire.check(request, await self.send(request))
 
     async def namespace_uid(self, name: str) -> str:
         """Return the uid of a Namespace; that of kube-system is taken for the cluster's own."""

@@ -122,7 +122,12 @@ class LineSplitter:
 
 
 def watch_request(
-    namespace: str | None, *, selector: str | None, resource_version: str | None, seconds: int
+    namespace: str | None,
+    *,
+    selector: str | None,
+    resource_version: str | None,
+    seconds: int,
+    resource: str = "secrets",
 ) -> wire.Request:
     """Ask for the changes since a resourceVersion; None: for all that is there, and then the changes.
 
@@ -134,13 +139,15 @@ def watch_request(
         params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
     else:
         params |= {"resourceVersion": resource_version}
-    return _request("watch", namespace, selector, params, kind="PartialObjectMetadata")
+    return _request("watch", resource, namespace, selector, params, kind="PartialObjectMetadata")
 
 
-def list_request(namespace: str | None, *, selector: str | None, token: str | None) -> wire.Request:
+def list_request(
+    namespace: str | None, *, selector: str | None, token: str | None, resource: str = "secrets"
+) -> wire.Request:
     """Ask for one page of what is there."""
     params = {"limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
-    return _request("list", namespace, selector, params, kind="PartialObjectMetadataList")
+    return _request("list", resource, namespace, selector, params, kind="PartialObjectMetadataList")
 
 
 def decode_page(request: wire.Request, answer: wire.Answer) -> tuple[tuple[SecretMeta, ...], wire.Page]:
@@ -173,15 +180,23 @@ def decode_line(request: wire.Request, line: bytes) -> Event:
 
 
 def _request(
-    verb: str, namespace: str | None, selector: str | None, params: dict[str, str], *, kind: str
+    verb: str,
+    resource: str,
+    namespace: str | None,
+    selector: str | None,
+    params: dict[str, str],
+    *,
+    kind: str,
 ) -> wire.Request:
     if selector:
         params["labelSelector"] = selector
     return wire.Request(
         verb=verb,
-        what=f"secrets in {f'namespace {namespace}' if namespace else 'all namespaces'}",
+        what=f"{resource} in {f'namespace {namespace}' if namespace else 'all namespaces'}",
         method="GET",
-        path=f"/api/v1/namespaces/{wire.segment(namespace)}/secrets" if namespace else "/api/v1/secrets",
+        path=f"/api/v1/namespaces/{wire.segment(namespace)}/{resource}"
+        if namespace
+        else f"/api/v1/{resource}",
         params=params,
         headers={"Accept": _AS.format(kind=kind)},
         max_body=wire.MAX_LIST_BODY,

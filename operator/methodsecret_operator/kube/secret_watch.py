@@ -70,17 +70,22 @@ class SecretWatch:
         namespaces: Sequence[str],
         selector: str | None,
         on_change: OnChange,
+        resource: str = "secrets",
         inactivity: float = INACTIVITY_SECONDS,
         retry_refused: float = RETRY_REFUSED,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`namespaces` empty means all. `jitter` returns numbers from 0 to 1; times are in seconds."""
+        """`namespaces` empty means all. `jitter` returns numbers from 0 to 1; times are in seconds.
+
+        `resource` may be another kind of the core API that is to be followed just so.
+        """
         self.synced = asyncio.Event()
         self.namespaces: tuple[str | None, ...] = tuple(dict.fromkeys(namespaces)) or (None,)
         self.connection = connection
         self.selector = selector
+        self.resource = resource
         self.inactivity = inactivity
         self.retry_refused = retry_refused
         self.clock = clock
@@ -190,6 +195,7 @@ class _Stream:
         first, last = _STREAM_SECONDS
         request = watch_request(
             self._namespace,
+            resource=self._watch.resource,
             selector=self._watch.selector,
             resource_version=self._version,
             seconds=round(first + (last - first) * self._watch.jitter()),
@@ -236,7 +242,9 @@ class _Stream:
         seen: set[tuple[str, str]] = set()
         token: str | None = None
         while True:
-            request = list_request(self._namespace, selector=self._watch.selector, token=token)
+            request = list_request(
+                self._namespace, selector=self._watch.selector, token=token, resource=self._watch.resource
+            )
             metas, page = decode_page(request, await send(self._watch.connection, request, limits=limits))
             self._contact()
             for meta in metas:
@@ -260,7 +268,7 @@ class _Stream:
 
     def _problem_is_over(self) -> None:
         if self.problem is not None:
-            log.info("watching Secrets works again", namespace=self._namespace)
+            log.info("watching works again", resource=self._watch.resource, namespace=self._namespace)
             self.problem = None
 
     def _judge(self, error: KubeError | None, failures: int) -> float:
@@ -269,11 +277,19 @@ class _Stream:
         if error is not None and not isinstance(error, KubeGone | KubeUnavailable):
             if self.problem is None:
                 log.error(
-                    "watching Secrets is refused; see RBAC", namespace=self._namespace, error=str(error)
+                    "watching is refused; see RBAC",
+                    resource=self._watch.resource,
+                    namespace=self._namespace,
+                    error=str(error),
                 )
             self.problem = error
             return self._watch.retry_refused * (0.75 + jitter / 2)
         if error is not None:
-            log.info("the watch of Secrets broke", namespace=self._namespace, error=str(error))
+            log.info(
+                "a watch broke",
+                resource=self._watch.resource,
+                namespace=self._namespace,
+                error=str(error),
+            )
         delay = min(RETRY_MOST, RETRY_FIRST * 2.0 ** min(failures - 1, 16)) * (0.5 + jitter / 2)
         return max(delay, (error and error.retry_after) or 0.0)

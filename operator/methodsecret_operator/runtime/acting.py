@@ -314,8 +314,8 @@ class Look:
                     seen[name] = None
                     _log.info("config map deleted", config_map=name)
                 case ApplyConfigMap(manifest=manifest, onto=onto):
-                    there, new = await self._kube.apply_configmap(manifest, onto=onto)
-                    if onto is None and not new:
+                    there, ours = await self._kube.apply_configmap(manifest, onto=onto)
+                    if onto is None and not ours:
                         # Somebody else's has come since we looked: what we have added to it goes again.
                         await self._kube.withdraw_configmap(namespace, name, there.uid)
                         del seen[name]

@@ -35,6 +35,7 @@ from methodsecret_operator.runtime.dependents import Dependents
 from methodsecret_operator.runtime.drift import Drift
 from methodsecret_operator.runtime.gather import Cluster, Gatherer
 from methodsecret_operator.runtime.handlers import Informer
+from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.reconciler import Reconciler
 from methodsecret_operator.runtime.resync import Resync
 from methodsecret_operator.runtime.sources import Sources
@@ -105,6 +106,9 @@ class _Operator:
         self._accounts = Accounts(
             writes_per_minute=settings.writes_per_minute, reads_per_minute=settings.reads_per_minute
         )
+        self._publications = Publications(
+            connection=connection, namespaces=settings.namespaces, wake=self._queue.add
+        )
         gatherer = Gatherer(
             cluster=cluster,
             accounts=self._accounts,
@@ -116,6 +120,7 @@ class _Operator:
             clock=_now,
             kube=kube,
             namespaces=settings.namespaces,
+            publications=self._publications,
             deletion_timeout=settings.deletion_timeout_seconds,
         )
         self._announcer = Announcer(kube=kube, instance=f"{socket.gethostname()}-{os.getpid()}", clock=_now)
@@ -159,6 +164,7 @@ class _Operator:
         if self._watch is not None:
             self._start("secret watch", self._watch.run())
             await _first(stop.wait(), self._watch.synced.wait(), *self._essential.values())
+        self._start("config map watch", self._publications.run())
         if not stop.is_set() and self._dead() is None:
             for number in range(self._settings.workers):
                 self._start(f"worker {number}", work(self._queue, self._reconciler))
@@ -215,6 +221,7 @@ class _Operator:
             obj = self._cache.get(key)
         except SchemaError:
             obj = None  # the worker says so
+        self._publications.follow(key, obj)
         self._dependents.set(key, () if obj is None else _secrets(obj))
         self._queue.add(key)
 

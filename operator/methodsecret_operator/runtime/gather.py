@@ -15,11 +15,19 @@ from methodsecret_operator.core.decision import SERVER_ERROR_FOR
 from methodsecret_operator.core.identity import DigestKey
 from methodsecret_operator.core.remote import ACTIVE, RemoteSecret
 from methodsecret_operator.core.resource import Environment, MethodSecret
-from methodsecret_operator.core.snapshot import AccountReady, Adoption, Attempt, Problem, Snapshot
+from methodsecret_operator.core.snapshot import (
+    AccountReady,
+    Adoption,
+    Attempt,
+    ConfigMapState,
+    Problem,
+    Snapshot,
+)
 from methodsecret_operator.errors import KubeForbidden, KubeNotFound, MethodUnauthorized
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account, Accounts
 from methodsecret_operator.runtime.default_key import DefaultKey
+from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.sources import Sources
 
 SETTLE_BY_SCAN_AFTER: Final = timedelta(seconds=60)
@@ -54,10 +62,12 @@ class Gatherer:
         clock: Callable[[], datetime],
         kube: KubeClient,
         namespaces: Collection[str],
+        publications: Publications,
         deletion_timeout: float,
     ) -> None:
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._kube = kube
+        self.publications = publications
         self._deletion_timeout = deletion_timeout
         self._cluster = cluster
         self._accounts = accounts
@@ -86,6 +96,7 @@ class Gatherer:
         evidence: Mapping[str, RemoteSecret | None],
         missing: Mapping[str, datetime],
         adoption: Adoption | None,
+        config_maps: Mapping[str, ConfigMapState],
     ) -> tuple[Snapshot, Account | None]:
         """Return the snapshot and the account (None where it has a problem).
 
@@ -110,6 +121,8 @@ class Gatherer:
             aliases=self._cluster.aliases,
             missing=missing,
             adoption=adoption,
+            config_maps=config_maps,
+            config_map_version=await self.publications.version(obj),
             deletion_timeout=self._deletion_timeout,
             namespace_terminating=deleting and await self._terminating(obj.metadata.namespace),
         )

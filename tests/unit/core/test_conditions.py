@@ -84,7 +84,7 @@ def test_the_operator_takes_away_conditions_that_are_not_its_own_any_more() -> N
 
 FIELDS = {
     "id", "secret", "key", "account_secret", "account_key", "field", "user", "marker", "limit", "status",
-    "environment", "former", "adopt", "claimed_by",
+    "environment", "former", "adopt", "claimed_by", "config_map",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from methodsecret_operator.runtime.announce import Announcer
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.default_key import DefaultKey
 from methodsecret_operator.runtime.gather import Cluster, Gatherer
+from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.reconciler import Reconciler
 from methodsecret_operator.runtime.sources import Sources
 from tests.unit import gen
@@ -40,6 +41,7 @@ class World:
             clock=lambda: gen.NOW,
             kube=kube,
             namespaces=(),
+            publications=Publications(connection=kube._connection, namespaces=(), wake=self.woken.append),
             deletion_timeout=300.0,
         )
         self.reconciler = Reconciler(
