@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FIXTURE = "control_plane"
+
+
+def pytest_configure() -> None:
+    """Let the programs that tests start be interrupted, even where nobody can interrupt the tests.
+
+    A shell without job control starts what runs in its background with Ctrl-C ignored, and that is inherited.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by marks
