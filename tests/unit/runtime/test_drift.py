@@ -1,0 +1,162 @@
+"""Which objects are doubted after a scan, and that what cannot be asked now spoils nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import pytest
+from pydantic import SecretStr
+
+from method_emulator.testing import RunningEmulator, running_emulator
+from methodsecret_operator.kube.client import KubeClient
+from methodsecret_operator.kube.connection import Connection
+from methodsecret_operator.method.accounts import Accounts
+from methodsecret_operator.runtime.cache import ObjectCache
+from methodsecret_operator.runtime.default_key import DefaultKey
+from methodsecret_operator.runtime.drift import Drift
+from methodsecret_operator.runtime.gather import Cluster, Gatherer
+from methodsecret_operator.runtime.publications import Publications
+from methodsecret_operator.runtime.sources import Sources
+from tests.unit import gen
+from tests.unit.runtime.kube_server import KubeServer
+
+KEY = f"{gen.NAMESPACE}/{gen.NAME}"
+API_KEY = "sk_drift"
+OTHER = gen.revision(value="former value")
+
+
+class World:
+    """A cache, an account at the emulator, and what is doubted of it."""
+
+    def __init__(self, emulator: RunningEmulator, connection: Connection) -> None:
+        kube = KubeClient(connection)
+        self.now = datetime(2026, 5, 4, tzinfo=UTC)
+        self.emulator = emulator
+        self.doubted: list[str] = []
+        self.cache = ObjectCache(wake=lambda _: None)
+        self.accounts = Accounts(writes_per_minute=1000, reads_per_minute=1000, now=self.clock)
+        self.gatherer = Gatherer(
+            cluster=Cluster(name=gen.CLUSTER, digest_key=gen.KEY, aliases=("old-name",)),
+            accounts=self.accounts,
+            default_key=DefaultKey(api_key=SecretStr(API_KEY), path=None),
+            sources=Sources(kube=kube, watch=None, selector=None),
+            default_environment="production",
+            default_namespaces=(),
+            base_url_for=lambda _: emulator.url,
+            clock=self.clock,
+            kube=kube,
+            deletion_timeout=300.0,
+            namespaces=(),
+            publications=Publications(connection=connection, namespaces=(), wake=lambda _: None),
+        )
+        self.drift = Drift(
+            cache=self.cache, gatherer=self.gatherer, doubt=self.doubted.append, clock=self.clock
+        )
+
+    def clock(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+    async def seed(self, status: str = "active", **marker: str) -> str:
+        """Store a secret with the ordinary object's marker, or one that differs in something."""
+        metadata = dict(gen.marker(**marker))
+        return (await self.emulator.control.seed(metadata=metadata, status=status, api_key=API_KEY))[0]
+
+    async def look(self) -> list[str]:
+        self.doubted.clear()
+        await self.drift.look()
+        return list(self.doubted)
+
+
+@pytest.fixture
+async def world(connection: Connection) -> AsyncIterator[World]:
+    async with running_emulator() as emulator, contextlib.AsyncExitStack() as stack:
+        here = World(emulator, connection)
+        stack.push_async_callback(here.accounts.aclose)
+        yield here
+
+
+class Row(NamedTuple):
+    """What Method holds beside the object's own secret, and whether the object is doubted."""
+
+    reason: str
+    beside: dict[str, str] | None
+    doubted: bool
+
+
+TABLE = [
+    Row("all is as the status says", None, doubted=False),
+    Row("a second one with our uid that no status names", {}, doubted=True),
+    Row(
+        "under a former name of the cluster", {"owner": f"old-name/{gen.NAMESPACE}/{gen.NAME}"}, doubted=True
+    ),
+    Row("of a former object by this name", {"uid": "former"}, doubted=False),
+    Row("another object's", {"owner": f"{gen.CLUSTER}/{gen.NAMESPACE}/other"}, doubted=False),
+]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.reason)
+async def test_what_makes_an_object_doubted(world: World, row: Row) -> None:
+    current = await world.seed()
+    if row.beside is not None:
+        await world.seed(**row.beside)
+    world.cache.observe(gen.raw_object(status=gen.raw_ready_status(id=current)))
+    assert await world.look() == ([KEY] if row.doubted else [])
+
+
+async def test_a_former_secret_that_the_status_names_is_no_surprise(world: World) -> None:
+    current, former = await world.seed(), await world.seed(revision=OTHER)
+    superseded = [{"id": former, "revision": OTHER, "supersededAt": gen.EARLIER}]
+    world.cache.observe(gen.raw_object(status=gen.raw_ready_status(id=current, superseded=superseded)))
+    assert await world.look() == []
+
+
+async def test_a_secret_that_vanishes_is_noticed_at_the_next_look(world: World) -> None:
+    names = {f"n{number}": await world.seed(uid=f"u{number}") for number in range(3)}
+    for name, secret_id in names.items():
+        status = gen.raw_ready_status(id=secret_id)
+        world.cache.observe(gen.raw_object(name=name, status=status))
+    assert await world.look() == []
+    await world.emulator.control.vanish(names["n1"])
+    assert await world.look() == [f"{gen.NAMESPACE}/n1"]
+
+
+async def test_a_secret_that_is_not_active_any_more_is_noticed(world: World) -> None:
+    current = await world.seed(status="frozen")
+    world.cache.observe(gen.raw_object(status=gen.raw_ready_status(id=current)))
+    assert await world.look() == [KEY]
+
+
+async def test_the_first_look_shares_the_scan_that_the_creates_have_made(world: World) -> None:
+    world.cache.observe(gen.raw_object())
+    obj = world.cache.get(KEY)
+    assert obj is not None
+    account, _ = await world.gatherer.account(obj)
+    assert account is not None
+    await account.inventory.ready()
+    await world.look()
+    assert await world.emulator.control.count("list") == 1
+    await world.look()
+    assert await world.emulator.control.count("list") == 2
+
+
+async def test_an_account_that_cannot_be_asked_is_left_for_the_next_time(world: World) -> None:
+    world.cache.observe(gen.raw_object(status=gen.raw_ready_status(id="sec_missing")))
+    await world.emulator.control.add_fault("list", "status")
+    assert await world.look() == []
+    assert await world.look() == [KEY]
+
+
+async def test_an_object_that_cannot_be_read_or_has_no_account_stops_no_other(
+    world: World, server: KubeServer
+) -> None:
+    world.cache.observe(gen.raw_object(name="broken", spec={"valueFrom": 7}))
+    world.cache.observe(gen.raw_object(name="keyless", spec=gen.raw_spec(account=gen.own_account())))
+    forbidden = gen.raw_spec(account=gen.own_account() | {"apiKeySecretRef": {"name": "down", "key": "k"}})
+    world.cache.observe(gen.raw_object(name="unasked", spec=forbidden))
+    server.faults[f"GET /api/v1/namespaces/{gen.NAMESPACE}/secrets/down"].append(500)
+    world.cache.observe(gen.raw_object(status=gen.raw_ready_status(id="sec_missing")))
+    assert await world.look() == [KEY]
