@@ -212,6 +212,7 @@ def test_an_untrusted_entry_is_no_proof() -> None:
         ("edited", obj(ENTRY), "8", False),
         ("gone", obj(ENTRY), None, False),
         ("a former one is left", obj(FORMER, ENTRY), "7", False),
+        ("another is left behind it", obj(ENTRY, FORMER), "7", False),
         ("another id", obj({**ENTRY, "id": "sec_old"}), "7", False),
         ("another name", obj(FORMER), "7", False),
         ("another spec", obj({**ENTRY, "observedGeneration": 0}), "7", False),
