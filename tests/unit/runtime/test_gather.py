@@ -1,0 +1,144 @@
+"""What a snapshot is made of: the account or what is wrong with it, and an inventory fresh enough."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from methodsecret_operator.core.conditions import Reason
+from methodsecret_operator.core.resource import MethodSecret
+from methodsecret_operator.core.snapshot import Attempt, Problem, Snapshot
+from methodsecret_operator.method.accounts import Account
+from tests.unit import gen
+from tests.unit.runtime.kube_server import KubeServer
+from tests.unit.runtime.test_drift import World, world
+
+__all__ = ["world"]
+
+SOURCE = f"GET /api/v1/namespaces/{gen.NAMESPACE}/secrets/acme"
+NAMESPACE = f"GET /api/v1/namespaces/{gen.NAMESPACE}"
+
+
+async def gather(
+    here: World, obj: MethodSecret | None = None, attempt: Attempt | None = None
+) -> tuple[Snapshot, Account | None]:
+    nothing: dict[str, Any] = {"evidence": {}, "missing": {}, "adoption": None, "config_maps": {}}
+    return await here.gatherer.gather(obj or gen.method_secret(), attempt=attempt, trusted=True, **nothing)
+
+
+async def test_an_object_with_all_it_needs(world: World, server: KubeServer) -> None:
+    server.put_secret("acme", {"api-key": gen.CANARY.encode()})
+    whole, account = await gather(world)
+    assert account is not None
+    assert whole.source == gen.source()
+    assert (whole.marked, whole.scanned_at, whole.doubted) == ((), None, False)
+    assert await world.emulator.control.count("list") == 0  # the scan waits until something rests on it
+
+
+async def test_without_an_account_no_value_is_read(world: World, server: KubeServer) -> None:
+    obj = gen.method_secret(spec=gen.raw_spec(account=gen.own_account()))
+    whole, account = await gather(world, obj)
+    assert account is None
+    assert isinstance(whole.account, Problem)
+    assert (whole.account.reason, whole.source) == (Reason.CREDENTIALS_NOT_FOUND, whole.account)
+    assert SOURCE not in server.seen
+
+
+async def test_what_cannot_be_an_api_key_is_called_so(world: World, server: KubeServer) -> None:
+    server.put_secret("method", {"token": b"sk_a b"})
+    whole, account = await gather(world, gen.method_secret(spec=gen.raw_spec(account=gen.own_account())))
+    assert account is None
+    assert isinstance(whole.account, Problem)
+    assert whole.account.reason is Reason.UNAUTHORIZED
+
+
+class Row(NamedTuple):
+    """How the namespace of a deleted object is, and whether it is terminating."""
+
+    reason: str
+    answer: dict[str, Any] | int
+    terminating: bool
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row("active", {}, terminating=False),
+        Row("terminating", {"deletionTimestamp": gen.EARLIER}, terminating=True),
+        Row("not to be read: then it is not taken for terminating", 403, terminating=False),
+        Row("gone", 404, terminating=False),
+    ],
+    ids=lambda row: row.reason,
+)
+async def test_the_namespace_of_a_deleted_object(world: World, server: KubeServer, row: Row) -> None:
+    if isinstance(row.answer, int):
+        server.faults[NAMESPACE].append(row.answer)
+    else:
+        server.documents[f"/api/v1/namespaces/{gen.NAMESPACE}"] = {
+            "metadata": {"name": gen.NAMESPACE, "uid": "u", **row.answer}
+        }
+    whole, _ = await gather(world, gen.synced(deleted=True))
+    assert whole.namespace_terminating is row.terminating
+    assert SOURCE not in server.seen  # for a deletion the value is of no use
+
+
+class Fresh(NamedTuple):
+    """How long a create has been open, and how many scans there are after it was looked into twice."""
+
+    reason: str
+    open_for: float | None
+    scans: int
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Fresh("a first create: one scan serves all", None, 1),
+        Fresh("open for less than a minute: the same", 50.0, 1),
+        Fresh("open for more: one from after that minute", 70.0, 2),
+        Fresh("open for more than ten: one from after those", 640.0, 2),
+    ],
+    ids=lambda row: row.reason,
+)
+async def test_how_fresh_the_inventory_is(world: World, server: KubeServer, row: Fresh) -> None:
+    server.put_secret("acme", {"api-key": gen.CANARY.encode()})
+    _, account = await gather(world)
+    assert account is not None
+    await account.inventory.ready()
+    attempt = None
+    if row.open_for is not None:
+        attempt = gen.attempt(since=world.now, unresolved=gen.create())
+        world.now += timedelta(seconds=row.open_for)
+    for _ in range(2):
+        whole, account = await gather(world, attempt=attempt)
+        assert account is not None
+        whole = await world.gatherer.inventory_ready(whole, account)
+        assert whole.scanned_at == account.inventory.scanned_at is not None
+    assert await world.emulator.control.count("list") == row.scans
+
+
+async def test_a_deletion_rests_on_a_scan_from_after_it(world: World) -> None:
+    stray = await world.seed()
+    obj = gen.synced(deleted=True)
+    deleted = obj.metadata.deletion_timestamp
+    assert deleted is not None
+    whole, account = await gather(world, obj)
+    assert account is not None
+    await account.inventory.ready()
+    world.now = deleted
+    whole = await world.gatherer.inventory_ready(whole, account)
+    assert await world.emulator.control.count("list") == 2
+    assert [entry.id for entry in whole.marked] == [stray]
+
+
+async def test_the_id_that_the_inventory_has_not_is_doubted(world: World, server: KubeServer) -> None:
+    server.put_secret("acme", {"api-key": gen.CANARY.encode()})
+    here, frozen = await world.seed(uid="x"), await world.seed(status="frozen")
+    for secret_id, doubted in ((here, False), (frozen, True), ("sec_missing", True)):
+        whole, account = await gather(world, gen.synced(status={"id": secret_id}))
+        assert account is not None
+        whole = await world.gatherer.inventory_ready(whole, account)
+        assert (secret_id, whole.doubted) == (secret_id, doubted)
+        assert not whole.account_changed
