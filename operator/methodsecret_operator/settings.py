@@ -234,6 +234,13 @@ class Settings(BaseSettings):
         description="work only while holding a Lease, so that of several replicas one is active",
         json_schema_extra=_worded("true in a cluster, false outside"),
     )
+    lease_seconds: int = Field(
+        15,
+        ge=3,
+        le=300,
+        description="seconds after which a dead operator's Lease is taken over; a living one renews it, and"
+        " ends by itself after two thirds of them without a renewal",
+    )
     workers: int = Field(64, ge=1, le=1000, description="how many MethodSecrets are worked on at a time")
     writes_per_minute: int = Field(
         1800,

@@ -38,6 +38,8 @@ class Row(NamedTuple):
 
 
 KIND = "methodsecrets.methodfi.com"
+LEASE = "methodsecret-operator"
+LEASES = "leases.coordination.k8s.io"
 ALLOWED = [
     Row("an object is read live before a POST that could duplicate", "get", KIND),
     Row("resync lists them all", "list", KIND, None),
@@ -58,6 +60,9 @@ ALLOWED = [
     Row("whether an object's namespace is going", "get", "namespaces", None, "payments"),
     Row("the digest key is read at each start", "get", "secrets", HOME, DIGEST_KEY),
     Row("the digest key is made at the first start", "create", "secrets", HOME),
+    Row("the Lease is made by the first operator", "create", LEASES, HOME),
+    Row("a standby looks whether the Lease is free", "get", LEASES, HOME, LEASE),
+    Row("the leader renews the Lease", "update", LEASES, HOME, LEASE),
 ]
 REFUSED = [
     Row("specs belong to people and GitOps", "update", KIND),
@@ -71,6 +76,9 @@ REFUSED = [
     Row("the digest key is never replaced", "update", "secrets", HOME, DIGEST_KEY),
     Row("the digest key is never lost by our hand", "delete", "secrets", HOME, DIGEST_KEY),
     Row("ConfigMaps are applied, never replaced", "update", "configmaps", name="acme"),
+    Row("other programs' Leases are not ours", "update", LEASES, HOME, "kube-scheduler"),
+    Row("Leases are in its own namespace only", "get", LEASES, "kube-system", LEASE),
+    Row("Leases are never deleted", "delete", LEASES, HOME, LEASE),
     Row("Events are not read", "list", "events"),
     Row("Events are not changed", "patch", "events"),
     Row("kopf's scanning of namespaces is off", "list", "namespaces", None),
@@ -121,6 +129,8 @@ def test_the_operator_may_not(shipped: ControlPlane, row: Row) -> None:
                 ("methodfi.com", "methodsecrets/status", ""): {"patch"},
                 ("", "secrets", ""): {"get", "list", "watch", "create"},
                 ("", "secrets", DIGEST_KEY): {"get"},
+                ("coordination.k8s.io", "leases", ""): {"create"},
+                ("coordination.k8s.io", "leases", LEASE): {"get", "update"},
                 ("", "configmaps", ""): {"get", "list", "watch", "create", "patch", "delete"},
                 ("", "events", ""): {"create"},
                 ("", "namespaces", ""): {"get"},

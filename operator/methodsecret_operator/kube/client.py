@@ -16,6 +16,7 @@ from yarl import URL
 
 from methodsecret_operator.core.snapshot import ConfigMapSeen
 from methodsecret_operator.errors import KubeError, KubeUnavailable
+from methodsecret_operator.kube import lease as leases
 from methodsecret_operator.kube import wire
 
 if TYPE_CHECKING:
@@ -150,6 +151,19 @@ class KubeClient:
         """Post an Event made by kube.events."""
         request = wire.create_event(namespace, body)
         wire.check(request, await self.send(request))
+
+    async def get_lease(self, namespace: str, name: str) -> leases.Lease:
+        """Read one Lease."""
+        request = leases.get_request(namespace, name)
+        return leases.parse(request, await self.send(request))
+
+    async def write_lease(self, namespace: str, name: str, lease: leases.Lease) -> leases.Lease:
+        """Replace the Lease that `lease` was made from, or create it; return it as it is then.
+
+        KubeConflict where somebody else was faster, KubeNotFound where it is gone.
+        """
+        request = leases.write_request(namespace, name, lease)
+        return leases.parse(request, await self.send(request))
 
     async def send(self, request: wire.Request) -> wire.Answer:
         """Send one request and read the whole answer, whatever its status."""

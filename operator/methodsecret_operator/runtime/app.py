@@ -2,6 +2,7 @@
 
 Nothing is decided here but what depends on what: the kube-apiserver first, then what every decision
 needs, then the watch on Secrets, the workers, and kopf last (it ends first-come tasks younger than it).
+With leader election a standby is warm: everything runs but what works, which waits for the Lease.
 An essential task that ends by itself ends the process with exit code 1: the Pod's restart is the repair.
 """
 
@@ -9,10 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import signal
 import socket
+import time
+import uuid
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
@@ -35,6 +39,7 @@ from methodsecret_operator.runtime.dependents import Dependents
 from methodsecret_operator.runtime.drift import Drift
 from methodsecret_operator.runtime.gather import Cluster, Gatherer
 from methodsecret_operator.runtime.handlers import Informer
+from methodsecret_operator.runtime.leadership import Leadership, LeaseLostError
 from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.reconciler import Reconciler
 from methodsecret_operator.runtime.resync import Resync
@@ -45,6 +50,9 @@ from methodsecret_operator.settings import Settings
 
 GRACE_SECONDS: Final = 25.0
 """How long a stop waits for what is in flight: less than Kubernetes' 30 s between SIGTERM and SIGKILL."""
+
+LEASE: Final = "methodsecret-operator"
+"""The Lease's name, in the operator's namespace."""
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -136,10 +144,28 @@ class _Operator:
             namespaces=settings.namespaces,
             seconds=settings.resync_seconds,
         )
+        self._warm = asyncio.Event()  # everything is known that can be known without working
+        self._working = asyncio.Event()  # nobody else works, as far as can be told
+        self._leadership: Leadership | None = None
+        if settings.leader_election:
+            self._leadership = Leadership(
+                kube=kube,
+                namespace=settings.operator_namespace,
+                name=LEASE,
+                identity=f"{socket.gethostname()}_{uuid.uuid4()}",
+                seconds=settings.lease_seconds,
+                clock=time.monotonic,
+                now=_now,
+                rng=random.Random(),  # noqa: S311 - jitter
+            )
+            self._working = self._leadership.acquired
+        else:
+            self._working.set()
         self._essential: dict[str, asyncio.Task[Any]] = {}
         self._stack = contextlib.AsyncExitStack()
         metrics.QUEUE_DEPTH.set_function(lambda: len(self._queue))
         metrics.OBJECTS.set_function(lambda: len(self._cache))
+        metrics.LEADER.set_function(lambda: float(self._working.is_set()))
 
     async def __aenter__(self) -> Self:
         self._stack.push_async_callback(self._accounts.aclose)
@@ -167,10 +193,17 @@ class _Operator:
         self._start("config map watch", self._publications.run())
         if not stop.is_set() and self._dead() is None:
             for number in range(self._settings.workers):
-                self._start(f"worker {number}", work(self._queue, self._reconciler))
-            self._start("resync", self._resync.run())
+                self._start(
+                    f"worker {number}", self._once_working(lambda: work(self._queue, self._reconciler))
+                )
+            self._start("resync", self._once_working(self._resync.run))
+            if self._leadership is not None:
+                self._start("leader election", self._lead(self._leadership))
             self._essential["informer"] = await self._informer.start()
             _on_signals(stop.set)  # kopf has put its own in place
+            self._warm.set()
+            await _first(stop.wait(), self._working.wait(), *self._essential.values())
+        if self._working.is_set() and not stop.is_set() and self._dead() is None:
             _log.info(
                 "running", workers=self._settings.workers, namespaces=self._settings.namespaces or "all"
             )
@@ -193,10 +226,35 @@ class _Operator:
             _log.warning(
                 "stopped with work in flight: the next start settles it", count=self._queue.in_flight
             )
+        else:
+            await self._release()
         await self._announcer.flush(seconds=2.0)
         if (informer := self._essential.get("informer")) is not None:
             self._informer.stop()
             await asyncio.wait({informer}, timeout=GRACE_SECONDS)
+
+    async def _once_working(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await self._working.wait()
+        await start()
+
+    async def _lead(self, leadership: Leadership) -> None:
+        """Take part in the election; without the Lease nothing of this process may go on."""
+        await self._warm.wait()
+        try:
+            await leadership.run()
+        except LeaseLostError as error:
+            _log.error("ending at once: the lease is lost", problem=str(error))
+        except Exception:  # noqa: BLE001 - whatever it was, nobody holds the Lease for us any more
+            _log.exception("ending at once: leader election failed unexpectedly")
+        _end_at_once()
+
+    async def _release(self) -> None:
+        """Let the next one in: nothing is in flight, nothing will be begun."""
+        if self._leadership is None or (task := self._essential.get("leader election")) is None:
+            return
+        task.cancel()
+        await asyncio.wait({task})
+        await self._leadership.release()
 
     def _start(self, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._essential[name] = asyncio.create_task(coroutine, name=name)
@@ -205,6 +263,8 @@ class _Operator:
         return next((f"{name} has ended" for name, task in self._essential.items() if task.done()), None)
 
     def _unready(self) -> str | None:
+        if self._warm.is_set() and not self._working.is_set():
+            return self._dead()  # a standby is as ready as it can be
         return self._dead() or (None if self._resync.synced else "not synced yet")
 
     async def _cancel(self) -> None:
@@ -249,6 +309,12 @@ def _secrets(obj: MethodSecret) -> list[str]:
 def _on_signals(stop: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def _end_at_once() -> None:
+    """End the process with exit code 1, log written, without taking anything down: each step takes time."""
+    logging.shutdown()
+    os._exit(1)
 
 
 def _now() -> datetime:

@@ -20,3 +20,4 @@ ABANDONED: Final = Counter(
 )
 QUEUE_DEPTH: Final = Gauge("methodsecret_queue_depth", "Objects that wait to be looked at.")
 OBJECTS: Final = Gauge("methodsecret_objects_known", "MethodSecrets that the operator knows of.")
+LEADER: Final = Gauge("methodsecret_leader", "1 where this process works, 0 where it stands by.")

@@ -1,0 +1,238 @@
+"""Leader election with operators as processes: one works, the next takes over, the loser ends, no duplicate.
+
+The Lease holds 3 s here; how long each takeover took is printed (pytest -s) and in the test's report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from dev.operator_process import OperatorProcess
+from tests.integration.canary import CANARY
+from tests.integration.conftest import SYSTEM
+from tests.integration.world import Object, World, ready
+
+SECONDS = 3
+MARGIN = 4.0
+"""Seconds for a look at the Lease every 0.4 s, and a machine with other things to do."""
+
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/methodsecret-operator"
+
+
+@pytest.fixture(autouse=True)
+def _no_lease(world: World) -> None:
+    """Begin without the Lease of another test's operators, which are gone."""
+    world.plane.http.delete(LEASE)
+
+
+async def _start(world: World) -> OperatorProcess:
+    return await world.start_operator(wait=False, LEADER_ELECTION="true", LEASE_SECONDS=str(SECONDS))
+
+
+async def _pair(world: World) -> tuple[OperatorProcess, OperatorProcess]:
+    """Start a leader, and then a standby."""
+    leader = await _start(world)
+    await asyncio.to_thread(leader.wait_ready)
+    standby = await _start(world)
+    await asyncio.to_thread(standby.wait_event, "standing by")
+    return leader, standby
+
+
+def _lease(world: World) -> Object:
+    return dict(world.plane.http.get(LEASE).raise_for_status().json())
+
+
+def _edit_lease(world: World, **spec: object) -> None:
+    headers = {"Content-Type": "application/merge-patch+json"}
+    world.plane.http.patch(LEASE, headers=headers, json={"spec": spec}).raise_for_status()
+
+
+def _start_apiserver(world: World) -> None:
+    """Start it, and wait until it serves MethodSecrets as well: some seconds of 429 after it is ready."""
+    world.plane.start_apiserver()
+    deadline = time.monotonic() + 30
+    while (answer := world.plane.http.get(world.path("methodsecrets"))).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.1)  # nothing to wait on: the server says 429 or 404 until it is there
+
+
+async def _stored(world: World) -> list[dict[str, Any]]:
+    return [secret for secret in await world.control.secrets() if secret["status"] == "active"]
+
+
+async def test_one_works_and_the_other_only_looks(world: World) -> None:
+    leader, standby = await _pair(world)
+    world.secret()
+    world.method_secret()
+    obj = await world.until(ready())
+    assert [secret["id"] for secret in await _stored(world)] == [obj["status"]["id"]]
+    assert '"running"' not in standby.log_text()
+    assert obj["status"]["id"] in leader.log_text()
+    assert obj["status"]["id"] not in standby.log_text()
+    assert await asyncio.to_thread(standby.stop) == 0
+    assert leader.running, "a standby that goes does not touch the Lease"
+    assert _lease(world)["spec"]["holderIdentity"] in leader.log_text()
+
+
+async def test_a_standby_takes_over_from_a_killed_leader(
+    world: World,
+    record_property: Any,  # noqa: ANN401 - a function
+) -> None:
+    leader, standby = await _pair(world)
+    world.secret()
+    first = world.method_secret()
+    await world.until(ready())
+    killed = time.monotonic()
+    leader.kill()
+    world.secret("second")
+    world.method_secret("second", source="second")
+    await world.until(ready(), "second", seconds=SECONDS + MARGIN)
+    took = time.monotonic() - killed
+    record_property("failover after SIGKILL, Lease of 3 s", round(took, 2))
+    print(f"failover after SIGKILL: {took:.2f} s with a Lease of {SECONDS} s")  # noqa: T201 - a figure to see
+    assert took > SECONDS / 2, "not while the dead leader's Lease holds"
+    assert len(await _stored(world)) == 2
+    assert world.get()["metadata"]["uid"] == first["metadata"]["uid"]
+    assert _lease(world)["spec"]["leaseTransitions"] == 1
+    assert await asyncio.to_thread(standby.stop) == 0
+
+
+async def test_a_standby_takes_over_at_once_from_a_leader_that_is_stopped(
+    world: World,
+    record_property: Any,  # noqa: ANN401 - a function
+) -> None:
+    leader, standby = await _pair(world)
+    world.secret()
+    world.method_secret()
+    await world.until(ready())
+    leader.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(leader.wait) == 0
+    assert '"lease released"' in leader.log_text()
+    ended = time.monotonic()
+    await asyncio.to_thread(standby.wait_ready)
+    took = time.monotonic() - ended
+    record_property("failover after SIGTERM, Lease of 3 s", round(took, 2))
+    print(f"failover after SIGTERM: {took:.2f} s with a Lease of {SECONDS} s")  # noqa: T201 - a figure to see
+    assert took < SECONDS / 2
+    assert len(await _stored(world)) == 1
+
+
+async def test_a_leader_that_stood_still_ends_and_makes_no_duplicate(world: World) -> None:
+    leader, standby = await _pair(world)
+    leader.signal(signal.SIGSTOP)
+    world.secret()
+    world.method_secret()
+    await asyncio.to_thread(standby.wait_ready)
+    obj = await world.until(ready())
+    leader.signal(signal.SIGCONT)  # it has everything to do that the other has done meanwhile
+    assert await asyncio.to_thread(leader.wait, MARGIN) == 1
+    assert "the lease is lost" in leader.log_text()
+    assert [secret["id"] for secret in await _stored(world)] == [obj["status"]["id"]]
+    assert world.get()["status"]["id"] == obj["status"]["id"]
+    assert await world.control.count("create") == 1
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["given to another", "deleted"])
+async def test_a_leader_whose_lease_is_taken_away_ends_at_once(world: World, deleted: bool) -> None:  # noqa: FBT001 - a parameter
+    leader = await _start(world)
+    await asyncio.to_thread(leader.wait_ready)
+    if deleted:
+        world.plane.http.delete(LEASE).raise_for_status()
+    else:
+        _edit_lease(world, holderIdentity="somebody-else")
+    taken = time.monotonic()
+    assert await asyncio.to_thread(leader.wait, MARGIN) == 1
+    assert time.monotonic() - taken < SECONDS * 2 / 3, "at the next renewal, not at the deadline"
+    expected = "somebody has deleted it" if deleted else "it is held by somebody-else"
+    assert expected in leader.log_text()
+
+
+async def test_a_leader_ends_when_the_lease_cannot_be_renewed(world: World) -> None:
+    leader = await _start(world)
+    await asyncio.to_thread(leader.wait_ready)
+    world.plane.stop_apiserver()
+    try:
+        stopped = time.monotonic()
+        assert await asyncio.to_thread(leader.wait, SECONDS + MARGIN) == 1
+        assert time.monotonic() - stopped < SECONDS, "before another may begin"
+    finally:
+        await asyncio.to_thread(_start_apiserver, world)
+    assert "it was not renewed for 2 s" in leader.log_text()
+
+
+async def test_a_short_outage_of_the_apiserver_costs_nothing(world: World) -> None:
+    leader = await world.start_operator(LEADER_ELECTION="true", LEASE_SECONDS="60")
+    world.plane.stop_apiserver()
+    await asyncio.to_thread(_start_apiserver, world)
+    world.secret()
+    world.method_secret()
+    await world.until(ready(), seconds=30)
+    assert leader.running
+
+
+async def test_a_lease_that_somebody_else_lets_go_or_lets_run_out_is_taken(world: World) -> None:
+    body = {
+        "metadata": {"name": "methodsecret-operator", "labels": {"kept": "yes"}},
+        "spec": {
+            "holderIdentity": "dead",
+            "leaseDurationSeconds": 1,
+            "renewTime": "2999-01-01T00:00:00.000000Z",
+        },
+    }
+    world.plane.http.post(LEASE.rsplit("/", 1)[0], json=body).raise_for_status()
+    operator = await _start(world)
+    await asyncio.to_thread(operator.wait_ready)
+    taken = _lease(world)
+    assert taken["spec"]["holderIdentity"] in operator.log_text()
+    assert taken["spec"]["leaseDurationSeconds"] == SECONDS
+    assert taken["metadata"]["labels"] == {"kept": "yes"}
+    assert await asyncio.to_thread(operator.stop) == 0
+    assert not _lease(world)["spec"].get("holderIdentity")
+
+
+COUNT = 200
+
+
+async def test_two_operators_forced_to_run_at_once_make_no_duplicate(world: World) -> None:
+    await world.control.change_settings(writes_per_minute=0, reads_per_minute=0)
+    fast: dict[str, Any] = {
+        "LEADER_ELECTION": "false",
+        "WRITES_PER_MINUTE": "1000000",
+        "READS_PER_MINUTE": "1000000",
+    }
+    both = [await world.start_operator(**fast), await world.start_operator(**fast)]
+
+    def apply() -> None:
+        for number in range(COUNT):
+            world.secret(f"s-{number}", value=f"{CANARY}-{number}")
+            world.method_secret(f"s-{number}", source=f"s-{number}")
+
+    await asyncio.to_thread(apply)
+    pending = {f"s-{number}" for number in range(COUNT)}
+    synced = ready()
+
+    def done(obj: Object) -> bool:
+        if synced(obj):
+            pending.discard(obj["metadata"]["name"])
+        return not pending
+
+    await asyncio.to_thread(world._watch, "methodsecrets", None, done, 100)
+    for operator in both:
+        assert await asyncio.to_thread(operator.stop) == 0
+    stored = {secret["id"]: secret for secret in await world.control.secrets()}
+    objects = world.list()
+    assert len(objects) == COUNT
+    assert {obj["status"]["id"] for obj in objects} == set(stored), "one secret for each object, no more"
+    for obj in objects:
+        assert synced(obj)
+        marker = stored[obj["status"]["id"]]["metadata"]
+        assert marker["k8s_uid"] == obj["metadata"]["uid"]
+        assert marker["k8s_revision"] == obj["status"]["source"]["revision"]
+        assert not obj["status"].get("superseded")
+    ids = [secret_id for secret_id in stored if all(secret_id in one.log_text() for one in both)]
+    print(f"{len(ids)} of {COUNT} ids were in both operators' hands")  # noqa: T201 - a figure to see
