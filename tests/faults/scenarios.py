@@ -152,7 +152,7 @@ SCENARIOS = (
         settled=_until_ready,
         stored=1,
         active=1,
-        points=12,
+        points=20,
     ),
     Scenario(
         name="create-delete-policy",
@@ -162,7 +162,7 @@ SCENARIOS = (
         settled=_until_ready,
         stored=1,
         active=1,
-        points=6,
+        points=7,
     ),
     Scenario(
         name="delete",
@@ -172,7 +172,7 @@ SCENARIOS = (
         settled=_until_gone,
         stored=1,
         active=0,
-        points=4,
+        points=7,
     ),
     Scenario(
         name="api-key-replaced",
@@ -182,6 +182,6 @@ SCENARIOS = (
         settled=_until_moved,
         stored=2,
         active=2,
-        points=4,
+        points=6,
     ),
 )
