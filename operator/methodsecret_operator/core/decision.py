@@ -185,6 +185,9 @@ def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: Acco
         return _decide_on_held(s, current, held, environment=account.environment)
     if _requested(s):
         return None
+    if s.trusted and known is not None and identity.revision_key_id(known.revision) != s.digest_key.id:
+        # The source has changed in some way since the key was lost: whether its value has, nobody can tell.
+        return report(s, Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST)
     elsewhere = status.environment not in (None, account.environment)
     on_request = s.object.spec.rotation.policy is RotationPolicy.ON_REQUEST
     if not s.trusted and (elsewhere or on_request):
@@ -270,7 +273,21 @@ def _believable(s: Snapshot, remote: RemoteSecret, revision: str) -> bool:
     """Whether an id that somebody else may have written into the status is this object's."""
     if _by_adoption(s):
         return s.object.spec.adopt is not None and s.object.spec.adopt.id == remote.id
-    return _ours(s, remote, revision)
+    return _ours(s, remote, revision) or _under_former_key(s, remote)
+
+
+def _under_former_key(s: Snapshot, remote: RemoteSecret) -> bool:
+    """Whether a secret is this very object's, marked under a digest key that was lost since.
+
+    Asked only where the status, or the unchanged source, says that it holds the wanted value.
+    """
+    marker = identity.Marker.read(remote.metadata)
+    return (
+        marker is not None
+        and marker.owner in s.owners
+        and marker.uid == s.object.metadata.uid
+        and identity.revision_key_id(marker.revision) != s.digest_key.id
+    )
 
 
 def _link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:
@@ -289,7 +306,9 @@ def _candidates(s: Snapshot, revision: str) -> Iterator[str]:
     status = s.object.status
     deleting = {former.id for former in status.superseded if former.deleting}
     for marked in s.marked:
-        if marked.marker.revision == revision and marked.status == ACTIVE and marked.id not in deleting:
+        fits = marked.marker.revision == revision and marked.status == ACTIVE
+        # One that was adopted away under another name keeps our mark, and is another object's by now.
+        if fits and marked.id not in deleting and marked.id not in s.claimed:
             yield marked.id
     listed = {marked.id for marked in s.marked}
     for former in status.superseded:

@@ -107,19 +107,26 @@ def extras(s: Snapshot, revision: str) -> Action | None:
         for marked in s.marked
         if marked.marker.uid == s.object.metadata.uid and marked.status == ACTIVE and marked.id not in named
     ]
+    # Only where the id in use is known to be another of ours: a status may have been edited while we were
+    # away, and then the one that it does not name is the true one.
+    current = {m.id for m in s.marked if m.status == ACTIVE and m.marker.revision == revision}
     for marked in unnamed:
-        if marked.marker.revision == revision and (action := _delete(s, marked.id)) is not None:
+        if (
+            marked.marker.revision == revision
+            and status.id in current
+            and (action := _delete(s, marked.id)) is not None
+        ):
             return action
     joining = tuple(
         Superseded(id=marked.id, revision=marked.marker.revision, superseded_at=s.now.replace(microsecond=0))
         for marked in unnamed
         if marked.marker.revision != revision
-    )
+    )[: SUPERSEDED_LIMIT - len(status.superseded)]  # the rest joins when there is room
     if not joining or status.source is None:
         return None
     environment = status.environment or ""
     said = synced(s, source=status.source, environment=environment)
-    return replace(said, superseded=(*status.superseded, *joining)[-SUPERSEDED_LIMIT:], retry=0.0)
+    return replace(said, superseded=(*status.superseded, *joining), retry=0.0)
 
 
 def _due(entries: tuple[Superseded, ...], after: timedelta, now: datetime) -> set[str]:

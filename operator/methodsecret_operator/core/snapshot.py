@@ -112,7 +112,8 @@ class Snapshot:
 
     `marked` are the secrets that the inventory has for this object's owner; `scanned_at` is when the scan
     behind it began, None where there is none (listing is refused). `doubted` says that it has
-    the id in the status not, or not as active. `missing` has the ids that Method did
+    the id in the status not, or not as active; `claimed` has those of `marked` that another
+    MethodSecret goes by. `missing` has the ids that Method did
     not know when it was asked, and since when; `account_changed` says that so many of the account's ids are
     missing at once that it is another account.
 
@@ -133,6 +134,7 @@ class Snapshot:
     marked: tuple[MarkedSecret, ...] = ()
     scanned_at: datetime | None = None
     doubted: bool = False
+    claimed: frozenset[str] = frozenset()
     adoption: Adoption | None = None
     missing: Mapping[str, datetime] = field(default_factory=dict)
     account_changed: bool = False

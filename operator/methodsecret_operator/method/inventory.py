@@ -122,10 +122,11 @@ class Inventory:
     async def _scan(self, *, began: datetime) -> None:
         self._written = {}
         listed: dict[str, RemoteSecret] = {}
-        whole = True
+        whole, total = True, None
         try:
             async for page in self._pages():
                 whole = whole and page.unreadable == 0
+                total = page.total
                 listed.update((secret.id, _names_only(secret)) for secret in page.secrets)
         except MethodUnauthorized as error:
             if error.status != 403:  # noqa: PLR2004 - 401 is a wrong key: nothing works with it
@@ -140,6 +141,8 @@ class Inventory:
                 self._drop(secret_id)
             else:
                 self._put(secret)
+        # Fewer than the API says there are: those that came are there, but none is to be missed.
+        whole = whole and (total is None or len(listed) >= total)
         self.refused, self.whole, self.scanned_at = False, whole, began
         _log.info("inventory scanned", marked=len(self._owner_of), others=len(self._others), whole=whole)
 

@@ -255,9 +255,10 @@ def fail(operation: Operation, answer: Answer, *, now: float) -> None:
     status = answer.status
     wait = retry_after(answer.headers.get("retry-after"), now=now)
     body = _json_object(answer)
-    # Only the API itself can say that a key is refused or a secret is not there. A gateway's own page
-    # under these numbers says nothing: a secret would be taken for lost, a finalizer released.
-    if status in {401, 403, 404} and body is None and answer.body != b"":
+    # Only the API itself can refuse a request or say that a secret is not there. A gateway's own page
+    # says nothing: a secret would be taken for lost, a finalizer released, another key be used.
+    refused = 400 <= status < 500 and status != 429  # noqa: PLR2004 - HTTP's own borders
+    if refused and body is None and answer.body != b"":
         _unreadable(operation, answer, wait)
     kind: type[errors.MethodError]
     match status:

@@ -66,13 +66,15 @@ class Memory:
     """What is remembered of one object between looks.
 
     The last create, a finding with an id that could not be written yet, since when Method has not known an
-    id, and the place in the queue for the account's budget.
+    id, and the place in the queue for the account's budget,
+    and when its deletion was first seen.
     """
 
     attempt: Attempt | None = None
     unwritten: Finding | None = None
     missing: dict[str, datetime] = field(default_factory=dict)
     turn: asyncio.Task[Slot] | None = None
+    deleting_since: datetime | None = None
 
     def close(self) -> None:
         """Let go of what is held for an object that needs it no more."""
@@ -138,7 +140,11 @@ class Look:
             return await self._act_alone(action)
         try:
             if _rests_on_inventory(snapshot, action):
-                snapshot = await self._gatherer.inventory_ready(snapshot, account)
+                if snapshot.object.metadata.deletion_timestamp is not None:
+                    self._memory.deleting_since = self._memory.deleting_since or snapshot.now
+                snapshot = await self._gatherer.inventory_ready(
+                    snapshot, account, deleting_since=self._memory.deleting_since
+                )
                 action = decision.decide(snapshot)
             return await self._act(action, snapshot, account)
         except MethodError as error:
@@ -226,7 +232,7 @@ class Look:
         # The watch may lag behind what was read; only something newer in it counts.
         return uid == source.uid and int(version) <= int(source.resource_version)
 
-    async def _create(self, snapshot: Snapshot, create: Create, account: Account, slot: Slot) -> Finding:
+    async def _create(self, snapshot: Snapshot, create: Create, account: Account, slot: Slot) -> Step:
         memory = self._memory
         # Remembered before it is sent: whatever ends this coroutine, it is asked again as it was.
         if memory.attempt is None or memory.attempt.unresolved != create:
@@ -248,7 +254,7 @@ class Look:
         except MethodError as error:
             said, memory.attempt = outcome.failed(snapshot, create, error)
             _log.warning("create failed", **_told(error), definite=error.definite, ordinal=create.ordinal)
-            return said
+            return await self._held_or_let_go(snapshot, said)
         if secret is None or secret.status == DELETED:
             said, memory.attempt = outcome.gone(
                 snapshot, create, answer.secret.id, deleted=secret is not None
@@ -352,9 +358,12 @@ class Look:
         return "over" if meta.deletion_timestamp is not None else "again"
 
     async def _unanswered(self, snapshot: Snapshot, error: MethodError) -> Step:
-        """Say that Method could not be asked; a deletion that can never succeed lets go instead."""
+        """Say that Method could not be asked."""
         _log.warning("method cannot be asked", **_told(error))
-        said = outcome.unconfirmed(snapshot, error)
+        return await self._held_or_let_go(snapshot, outcome.unconfirmed(snapshot, error))
+
+    async def _held_or_let_go(self, snapshot: Snapshot, said: Finding) -> Step:
+        """Say what failed; a deletion that can never succeed lets go instead."""
         if snapshot.object.metadata.deletion_timestamp is None:
             return said
         verdict = deletion.given_up(snapshot, said)

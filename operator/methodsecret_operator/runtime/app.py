@@ -127,6 +127,7 @@ class _Operator:
             base_url_for=settings.base_url_for,
             clock=_now,
             kube=kube,
+            named_by_other=self._cache.named_by_other,
             namespaces=settings.namespaces,
             publications=self._publications,
             deletion_timeout=settings.deletion_timeout_seconds,

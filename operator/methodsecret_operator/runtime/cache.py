@@ -57,6 +57,7 @@ class ObjectCache:
         self._entries: dict[str, _Entry] = {}
         self._held_back: dict[str, list[Mapping[str, Any]]] = {}
         self._graves: dict[str, _Grave] = {}
+        self._named_by: dict[str, tuple[str, ...]] = {}  # an id at Method -> the keys whose status names it
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -88,6 +89,10 @@ class ObjectCache:
         entry = self._entries.get(key)
         return None if entry is None else entry.version
 
+    def named_by_other(self, secret_id: str, key: str) -> bool:
+        """Whether the status of another object than this one names an id."""
+        return any(other != key for other in self._named_by.get(secret_id, ()))
+
     def trusted(self, key: str) -> bool:
         """Whether the status is as the operator wrote, found at its start, or confirmed it."""
         entry = self._entries.get(key)
@@ -117,10 +122,12 @@ class ObjectCache:
                 return
             del self._graves[key]
         if entry is None or entry.uid != raw["metadata"]["uid"]:
+            self._note(key, entry, compact)
             self._entries[key] = _Entry(uid=raw["metadata"]["uid"], version=version, blob=_dump(compact))
             self._wake(key)
             return
         former = json.loads(entry.blob)
+        self._note(key, entry, compact)
         foreign = former.get("status") != compact.get("status")
         interesting = foreign or _interest(former) != _interest(compact)
         entry.version, entry.blob = version, _dump(compact)
@@ -132,7 +139,9 @@ class ObjectCache:
         """Take an object as the answer to our own write: its change is ours, and wakes nobody."""
         entry, version = self._entries.get(_key(raw)), _version(raw)
         if entry is not None and entry.uid == raw["metadata"]["uid"] and version > entry.version:
-            entry.version, entry.blob = version, _dump(_compact(raw))
+            compact = _compact(raw)
+            self._note(_key(raw), entry, compact)
+            entry.version, entry.blob = version, _dump(compact)
 
     def wake(self, key: str) -> None:
         """Ask for another look at an object."""
@@ -152,6 +161,7 @@ class ObjectCache:
             self._held_back[key] = [raw for raw in self._held_back[key] if raw["metadata"]["uid"] != uid]
         entry = self._entries.get(key)
         if entry is not None and entry.uid == uid:
+            self._note(key, entry, None)
             del self._entries[key]
             grave = self._graves.get(key)
             if grave is None or grave.uid != uid or grave.version < entry.version:
@@ -170,6 +180,19 @@ class ObjectCache:
         ]
         for key, uid in gone:
             self.drop(key, uid=uid)
+
+    def _note(self, key: str, entry: _Entry | None, compact: Mapping[str, Any] | None) -> None:
+        """Keep up which object names which id, from what an object was to what it is."""
+        former = json.loads(entry.blob)["status"].get("id") if entry is not None else None
+        current = compact["status"].get("id") if compact is not None else None
+        if former == current:
+            return
+        if former is not None:
+            left = tuple(other for other in self._named_by.pop(former, ()) if other != key)
+            if left:
+                self._named_by[former] = left
+        if current is not None:
+            self._named_by[current] = (*self._named_by.get(current, ()), key)
 
     @contextmanager
     def own_write(self, key: str) -> Iterator[None]:

@@ -67,10 +67,9 @@ class Drift:
             status = obj.status
             named = {status.id, *(former.id for former in status.superseded)}
             marked = [entry for owner in self._gatherer.owners(obj) for entry in account.inventory.of(owner)]
-            changed = any(entry.id == status.id and entry.status != ACTIVE for entry in marked)
             unnamed = any(
                 entry.marker.uid == obj.metadata.uid and entry.status == ACTIVE and entry.id not in named
                 for entry in marked
             )
-            if status.id in absent or changed or unnamed:
+            if status.id in absent or unnamed or self._gatherer.doubtful(obj, account):
                 self._doubt(key)

@@ -61,10 +61,12 @@ class Gatherer:
         base_url_for: Callable[[Environment], str],
         clock: Callable[[], datetime],
         kube: KubeClient,
+        named_by_other: Callable[[str, str], bool],
         namespaces: Collection[str],
         publications: Publications,
         deletion_timeout: float,
     ) -> None:
+        self._named_by_other = named_by_other
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._kube = kube
         self.publications = publications
@@ -157,16 +159,19 @@ class Gatherer:
             return True
         return True
 
-    async def inventory_ready(self, snapshot: Snapshot, account: Account) -> Snapshot:
+    async def inventory_ready(
+        self, snapshot: Snapshot, account: Account, *, deleting_since: datetime | None
+    ) -> Snapshot:
         """Return the snapshot with an inventory that is good enough for what is at stake. Raises MethodError.
 
         Before a create: any complete scan since the start. To settle a create that has been open for a
-        while, and for a deletion: a scan from after that began.
+        while, and for a deletion: a scan from after that began; `deleting_since` is when it was first seen.
         """
         attempt, deleted = snapshot.attempt, snapshot.object.metadata.deletion_timestamp
         await account.inventory.ready()
         if deleted is not None:
-            await account.inventory.scan(since=deleted)
+            # By our own clock: the server's may be ahead, and a scan "since" the future would never do.
+            await account.inventory.scan(since=deleting_since or snapshot.now)
         elif attempt is not None and attempt.unresolved is not None:
             age = snapshot.now - attempt.since
             if age >= SERVER_ERROR_FOR:
@@ -176,16 +181,24 @@ class Gatherer:
         return self._with_inventory(snapshot, account)
 
     def _with_inventory(self, snapshot: Snapshot, account: Account) -> Snapshot:
-        current = snapshot.object.status.id
         marked = tuple(entry for owner in snapshot.owners for entry in account.inventory.of(owner))
-        changed = any(entry.id == current and entry.status != ACTIVE for entry in marked)
         return replace(
             snapshot,
             marked=marked,
+            claimed=frozenset(e.id for e in marked if self._named_by_other(e.id, snapshot.object.key)),
             scanned_at=account.inventory.scanned_at,
-            doubted=current is not None and (changed or account.inventory.has(current) is False),
+            doubted=self.doubtful(snapshot.object, account),
             account_changed=account.inventory.mass_absence,
         )
+
+    def doubtful(self, obj: MethodSecret, account: Account) -> bool:
+        """Whether the id in a status is not at Method as the status says: there, and active."""
+        current = obj.status.id
+        if current is None:
+            return False
+        marked = (entry for owner in self.owners(obj) for entry in account.inventory.of(owner))
+        changed = any(entry.id == current and entry.status != ACTIVE for entry in marked)
+        return changed or account.inventory.has(current) is False
 
     async def account(self, obj: MethodSecret) -> tuple[Account | None, AccountReady | Problem]:
         """Return an object's account at Method, or what is wrong with it. Raises KubeError."""

@@ -342,12 +342,19 @@ STRAYS = [
     Stray("another uid's is a former object's, and stays", strays(gen.marked(uid="x")), None),
     Stray("one that is not active does no harm", strays(gen.marked(status="frozen")), None),
     Stray(
-        "a second one of this value can be known to nobody: looked at", strays(SECOND), Confirm("sec_marked1")
+        "a second one of this value can be known to nobody: looked at",
+        strays(gen.marked(SECRET_ID), SECOND),
+        Confirm("sec_marked1"),
     ),
     Stray(
         "and deleted",
-        strays(SECOND, evidence={"sec_marked1": gen.remote("sec_marked1")}),
+        strays(gen.marked(SECRET_ID), SECOND, evidence={"sec_marked1": gen.remote("sec_marked1")}),
         Delete("sec_marked1"),
+    ),
+    Stray(
+        "the status names one that is not ours: then this may be the true one, and stays",
+        strays(SECOND),
+        None,
     ),
     Stray("gone meanwhile", strays(SECOND, evidence={"sec_marked1": None}), None),
     Stray("one of another value may be in use: it joins the former ones", strays(STRAY), ["sec_marked1"]),
@@ -357,9 +364,9 @@ STRAYS = [
         ["sec_old1", "sec_marked1"],
     ),
     Stray(
-        "the oldest make room: the inventory still has them",
+        "where there is no room they wait: to push out others would be to write for ever",
         strays(STRAY, status={"superseded": [old(number) for number in range(SUPERSEDED_LIMIT)]}),
-        [*(f"sec_old{number}" for number in range(1, SUPERSEDED_LIMIT)), "sec_marked1"],
+        None,
     ),
 ]
 

@@ -83,6 +83,15 @@ LINKING = [
         (Reason.SYNCED, Sentence.SYNCED, "sec_marked1"),
     ),
     Row(
+        "one that another object goes by since it was adopted away is that object's",
+        gen.snapshot(
+            marked=(gen.marked(),),
+            claimed=frozenset({"sec_marked1"}),
+            evidence={"sec_marked1": gen.remote("sec_marked1")},
+        ),
+        CREATE,
+    ),
+    Row(
         "a name that is not ours any more is not",
         gen.snapshot(marked=(gen.marked(),), evidence={"sec_marked1": alias()}),
         CREATE,
@@ -163,16 +172,31 @@ LOST_DIGEST_KEY = [
         (Reason.SYNCED, Sentence.SYNCED, None),
     ),
     Row(
-        "another version is none",
+        "another version is none: whether the value is another, nobody can tell",
         gen.snapshot(held_by_a_lost_key(), source=gen.source(version="9000")),
-        gen.create(gen.snapshot(source=gen.source(version="9000"))),
+        (Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST, None),
     ),
     Row(
         "another Secret of that version is none",
         gen.snapshot(held_by_a_lost_key(), source=gen.source(uid="another")),
-        gen.create(gen.snapshot(source=gen.source(uid="another"))),
+        (Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST, None),
     ),
-    Row("a spec that has changed since is none", gen.snapshot(held_by_a_lost_key(generation=2)), CREATE),
+    Row(
+        "a spec that has changed since is none",
+        gen.snapshot(held_by_a_lost_key(generation=2)),
+        (Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST, None),
+    ),
+    Row(
+        "edited by somebody since the key was lost: its marker, under that key, still names this very object",
+        gen.snapshot(
+            gen.synced(),
+            trusted=False,
+            evidence={
+                gen.SECRET_ID: gen.remote(gen.SECRET_ID, metadata=gen.marker(revision=LOST_KEY)),
+            },
+        ),
+        (Reason.SYNCED, Sentence.SYNCED, gen.SECRET_ID),
+    ),
     Row(
         "a revision under the key of today says what it says, whatever the versions",
         gen.snapshot(changed(source={**FORMER_SOURCE, "resourceVersion": SECRET_VERSION})),

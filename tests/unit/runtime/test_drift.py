@@ -49,6 +49,7 @@ class World:
             clock=self.clock,
             kube=kube,
             deletion_timeout=300.0,
+            named_by_other=lambda _id, _key: False,
             namespaces=(),
             publications=Publications(connection=connection, namespaces=(), wake=lambda _: None),
         )

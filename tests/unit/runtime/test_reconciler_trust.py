@@ -40,6 +40,7 @@ class World:
             base_url_for=lambda environment: f"http://127.0.0.1:9/{environment}",
             clock=lambda: gen.NOW,
             kube=kube,
+            named_by_other=lambda _id, _key: False,
             namespaces=(),
             publications=Publications(connection=kube._connection, namespaces=(), wake=self.woken.append),
             deletion_timeout=300.0,
