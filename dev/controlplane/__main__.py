@@ -9,8 +9,7 @@ import threading
 
 from dev.controlplane import binaries
 from dev.controlplane.errors import NotAvailableError, StartError
-
-_INTERRUPTED = 130
+from dev.interrupts import INTERRUPTED, Interrupts
 
 
 def main() -> int:
@@ -22,17 +21,18 @@ def main() -> int:
     up.add_argument("--no-controller-manager", action="store_true", help="only etcd and kube-apiserver")
     options = parser.parse_args()
     # `kill` ends a run as Ctrl-C does: with everything cleaned up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts = Interrupts([signal.SIGINT, signal.SIGTERM])
+    interrupts.listen()
     try:
         if options.command == "up":
-            _up(controller_manager=not options.no_controller_manager)
+            _up(interrupts, controller_manager=not options.no_controller_manager)
         else:
             _ensure()
     except (NotAvailableError, StartError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 0 if options.command == "up" else _INTERRUPTED
+        return 0 if options.command == "up" else INTERRUPTED
     return 0
 
 
@@ -42,12 +42,13 @@ def _ensure() -> None:
         print(f"Control plane: no kube-controller-manager in {programs.directory}; what needs it is skipped")
 
 
-def _up(*, controller_manager: bool) -> None:
+def _up(interrupts: Interrupts, *, controller_manager: bool) -> None:
     from dev.controlplane import server  # noqa: PLC0415 - `ensure` must not wait for its libraries
 
     with server.start(controller_manager=controller_manager) as plane:
         print(f"export KUBECONFIG={plane.kubeconfig}")
         print(f"# {plane.url}, kubectl: {plane.kubectl}; Ctrl-C takes it all away", flush=True)
+        interrupts.check()
         threading.Event().wait()
 
 

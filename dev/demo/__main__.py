@@ -18,13 +18,13 @@ from dev.controlplane import KubectlError, NotAvailableError, StartError
 from dev.demo.narrator import Narrator
 from dev.demo.stage import ROOT, Stage
 from dev.demo.story import ProofError, Story
+from dev.interrupts import INTERRUPTED, Interrupts
 from dev.operator_process import OperatorProcessError
 from method_emulator.process import EmulatorProcessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_INTERRUPTED = 130
 _FAILURES = (
     EmulatorProcessError,
     KubectlError,
@@ -46,12 +46,12 @@ def main() -> int:
     options = parser.parse_args()
     os.chdir(ROOT)  # the commands are shown, and run, as typed in the checkout
     # A `kill`, or a closed terminal, ends a run as Ctrl-C does: with everything taken away.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    interrupts = Interrupts([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    interrupts.listen()
     narrator = Narrator(sys.stdout)
     told = False
     try:
-        with Stage() as stage, _explained(stage):
+        with Stage(interrupts) as stage, _explained(stage):
             Story(stage, narrator).tell(controller_manager=options.keep)
             told = True
             if options.keep:
@@ -62,7 +62,7 @@ def main() -> int:
     except KeyboardInterrupt:
         if not told:
             print("\nInterrupted; everything is taken away.", file=sys.stderr)
-            return _INTERRUPTED
+            return INTERRUPTED
     except BrokenPipeError:  # `make demo | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -99,7 +99,7 @@ It stays up until Ctrl-C. In another terminal, in {ROOT}:
   tail -f {shlex.quote(str(stage.operator.log_file))}
   curl -s {stage.emulator.url}/_emulator/secrets"""
     )
-    code = stage.operator.wait(timeout=None)
+    code = stage.wait()
     raise OperatorProcessError(f"the operator ended with exit code {code}:\n{stage.operator.log_tail()}")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -20,13 +19,12 @@ from method_emulator.process import EmulatorProcess
 
 if TYPE_CHECKING:
     from dev.controlplane import ControlPlane
+    from dev.interrupts import Interrupts
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 NAMESPACE: Final = "methodsecret-system"
 SERVICE_ACCOUNT: Final = "methodsecret-operator"
 API_KEY: Final = "sk_demo_not_a_real_key"
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stage:
@@ -37,7 +35,8 @@ class Stage:
     emulator: EmulatorProcess
     operator: OperatorProcess
 
-    def __init__(self) -> None:
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -47,8 +46,7 @@ class Stage:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # A second Ctrl-C must not stop the cleaning up, which takes a second.
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        self._interrupts.ignore()
         if kind is not None and hasattr(self, "operator"):
             self.operator.kill()  # it may be what hangs
         self._stack.close()
@@ -59,12 +57,14 @@ class Stage:
 
     def start_emulator(self) -> None:
         """Start the emulator of the Method API; its address is in `emulator.url`."""
+        self._interrupts.check()
         self.emulator = EmulatorProcess(log_file=self.directory / "emulator.log")
         self._stack.callback(self.emulator.stop)  # before start(): a Ctrl-C may come in the middle of it
         self.emulator.start()
 
     def start_operator(self) -> None:
         """Start the operator and wait until it works; the CRD and its ServiceAccount must be there."""
+        self._interrupts.check()
         key = self.directory / "api-key"
         key.touch(mode=0o600)
         key.write_text(f"{API_KEY}\n")
@@ -85,10 +85,16 @@ class Stage:
 
         Raises KubectlError where it fails, unless `check` is false.
         """
+        self._interrupts.check()
         program, *arguments = shlex.split(command)
         if program != "kubectl":
             raise ValueError("only kubectl is run here")
         return self.plane.run_kubectl(*arguments, check=check)
+
+    def wait(self) -> int:
+        """Wait until the operator ends, which is at Ctrl-C at the latest; return its exit code."""
+        self._interrupts.check()
+        return self.operator.wait(timeout=None)
 
     def operator_log(self) -> str:
         """Return the operator's log, empty before it was started."""
