@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import IO, TYPE_CHECKING, Final, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +35,42 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 class OperatorProcessError(RuntimeError):
     """The operator did not do what was waited for; the text holds the end of its log."""
+
+
+class Child(Protocol):
+    """A child process; subprocess.Popen is one."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return the exit code, minus the signal's number where one ended it; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end and return the exit code. Raises subprocess.TimeoutExpired."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send a signal; nothing happens where it has ended."""
+
+
+class Launch(Protocol):
+    """Starts `methodsecret-operator run` with this environment; what it says goes to the log."""
+
+    def __call__(self, *, env: Mapping[str, str], cwd: Path, log: IO[bytes]) -> Child:
+        """Return the process."""
+
+
+def launch(*, env: Mapping[str, str], cwd: Path, log: IO[bytes]) -> Child:
+    """Start it as everybody does; the other way is in warm_start.py."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "methodsecret_operator", "run"],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=_die_with(os.getpid()) if sys.platform == "linux" else None,  # noqa: PLW1509 - two system calls
+    )
 
 
 class OperatorProcess:
@@ -57,7 +93,9 @@ class OperatorProcess:
         api_key_file: Path | None = None,
         health_port: int = 0,
         env: Mapping[str, str] | None = None,
+        launch: Launch = launch,
     ) -> None:
+        self._launch = launch
         settings = {
             "KUBECONFIG": str(kubeconfig),
             "METHODSECRET_BASE_URL": base_url,
@@ -69,7 +107,7 @@ class OperatorProcess:
         self._health_port = int(self._env["METHODSECRET_HEALTH_PORT"])
         self.log_file = log_file
         self._log_start = 0  # where this start's part of the log begins
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
 
     @property
     def pid(self) -> int:
@@ -93,16 +131,8 @@ class OperatorProcess:
         self.log_file.touch(mode=0o600)
         self._log_start = self.log_file.stat().st_size
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "methodsecret_operator", "run"],
-                cwd=self.log_file.parent,  # nothing of the checkout is in its reach but what is shipped
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_die_with(os.getpid()) if sys.platform == "linux" else None,  # noqa: PLW1509 - two system calls
-            )
+            # The log's folder: nothing of the checkout is in its reach but what is shipped.
+            self._process = self._launch(env=self._env, cwd=self.log_file.parent, log=log)
         return self
 
     def wait_ready(self, timeout: float = READY_SECONDS) -> Self:

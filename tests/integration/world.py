@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from dev.controlplane import ControlPlane
 from dev.operator_process import OperatorProcess
+from dev.warm_start import warm_start
 from method_emulator.control_client import EmulatorControl
 from tests.integration.canary import CANARY
 
@@ -70,9 +71,10 @@ class World:
                 "METHODSECRET_LOG_FORMAT": "json",
                 **{f"METHODSECRET_{name}": text for name, text in env.items()},
             },
+            launch=warm_start(),
         )
         self.operators.append(process)
-        process.start()  # in this thread: the child dies with the one that starts it
+        process.start()
         if wait:
             await asyncio.to_thread(process.wait_ready)
         return process
