@@ -36,12 +36,16 @@ venv: ## the Python environment, outside the checkout
 controlplane: venv ## etcd, kube-apiserver, kube-controller-manager, kubectl: found, downloaded or built
 	@$(RUN) -m dev.controlplane ensure
 
+.PHONY: tools
+tools: venv ## helm, kubeconform, actionlint, promtool: built with Go where the cache lacks them
+	@$(RUN) -m dev.tools --quiet
+
 .PHONY: demo
 demo: venv controlplane ## the operator at work on a real kube-apiserver (KEEP=1 leaves it up)
 	@$(RUN) -m dev.demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: venv controlplane ## every test, on a real kube-apiserver and the emulator, with coverage
+test: venv controlplane tools ## every test, on a real kube-apiserver and the emulator, with coverage
 	@kept="$$(mktemp -d)"; trap 'rm -rf "$$kept"' EXIT; \
 	COVERAGE_FILE="$$kept/coverage" $(PYTEST) --basetemp="$$kept/tmp" --cov --cov-report=term $(ARGS)
 

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dev import tools
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from dev.controlplane import ControlPlane
 
@@ -37,13 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Get the control plane's programs before the first test: a build takes longer than a test may."""
+    """Get the programs that tests run before the first test: a build takes longer than a test may."""
     if session.config.option.collectonly:
         return
-    if any(_FIXTURE in getattr(item, "fixturenames", ()) for item in session.items):
+    used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if _FIXTURE in used:
         from dev.controlplane import binaries  # noqa: PLC0415 - unit tests do without it
 
         binaries.ensure()
+    tools.ensure(name for name in tools.TOOLS if name in used)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,6 +72,30 @@ def control_plane() -> Iterator[ControlPlane]:
     with start() as plane:
         _log.info("control plane %s at %s, logs in %s", plane.version, plane.url, plane.directory)
         yield plane
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """Return the helm program, of the version that dev/tools pins."""
+    return tools.path("helm")
+
+
+@pytest.fixture(scope="session")
+def kubeconform() -> Path:
+    """Return the kubeconform program, of the version that dev/tools pins."""
+    return tools.path("kubeconform")
+
+
+@pytest.fixture(scope="session")
+def actionlint() -> Path:
+    """Return the actionlint program, of the version that dev/tools pins."""
+    return tools.path("actionlint")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Return the promtool program, of the version that dev/tools pins."""
+    return tools.path("promtool")
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
-"""Builds the programs with the Go toolchain, from the modules pinned in go.mod and etcd/go.mod here.
+"""Builds programs with the Go toolchain, from modules pinned in a go.mod and go.sum.
 
-Two module files, because etcd's server wants other versions of libraries than Kubernetes does.
+The control plane's are in go.mod and etcd/go.mod here: two, because etcd's server wants other versions of
+libraries than Kubernetes does. Other programs (dev.tools) are built in the same way.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import subprocess
@@ -18,7 +20,7 @@ from dev.controlplane.process import Child, KeptDirectory
 from dev.controlplane.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _HERE = Path(__file__).resolve().parent
 _POLL_SECONDS = 0.25
@@ -37,7 +39,8 @@ class Program:
     package: str
     module: Path
     seconds: int  # measured on 2 cores with nothing cached, in this order
-    flags: str
+    flags: str  # for the linker
+    tags: str = ""  # for the compiler: what to leave out
 
 
 def _kubernetes_flags() -> str:
@@ -85,38 +88,55 @@ def find_go() -> str | None:
     return shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
 
 
-def recipe() -> str:
-    """Return a short hash of all that decides what is built, to name the result by."""
+def recipe(programs: Sequence[Program] | None = None) -> str:
+    """Return a short hash of all that decides what is built, to name the result by.
+
+    Without `programs` it is the control plane's.
+    """
+    programs = PROGRAMS if programs is None else programs
     digest = hashlib.sha256()
-    for module in (_HERE, _HERE / "etcd"):
+    for module in dict.fromkeys(program.module for program in programs):
         for name in ("go.mod", "go.sum"):
             digest.update((module / name).read_bytes())
-    for program in PROGRAMS:
-        digest.update(f"{program.package} {program.flags}\n".encode())
+    for program in programs:
+        digest.update(" ".join(filter(None, (program.package, program.flags, program.tags))).encode() + b"\n")
     return digest.hexdigest()[:12]
 
 
-def build(directory: Path, *, go: str, say: Callable[[str], None]) -> None:
-    """Build all four programs into the directory.
+def build(
+    directory: Path,
+    *,
+    go: str,
+    say: Callable[[str], None],
+    programs: Sequence[Program] | None = None,
+    label: str = "Control plane",
+) -> None:
+    """Build programs into the directory: the control plane's four, unless others are given.
 
-    Raises BuildError. No process or temporary file stays behind, also where this process is killed.
+    `label` begins each line of progress. Raises BuildError. No process or temporary file stays behind, also
+    where this process is killed.
     """
+    what = f"Kubernetes {pins.KUBERNETES_VERSION} and etcd {pins.ETCD_VERSION}"
+    if programs is None:
+        programs = PROGRAMS
+    else:
+        what = ", ".join(program.name for program in programs)
     with KeptDirectory("methodsecret-build-") as scratch:
         env = _environment(scratch.path)
-        minutes = round(sum(program.seconds for program in PROGRAMS) / 60)
+        minutes = math.ceil(sum(program.seconds for program in programs) / 60)
         say(
-            f"Control plane: building Kubernetes {pins.KUBERNETES_VERSION} and etcd {pins.ETCD_VERSION}"
-            f" with Go (the first time, about {minutes} minutes on 2 cores; less where Go's cache has them)"
+            f"{label}: building {what} with Go (the first time, about {minutes} minute{'s'[: minutes - 1]}"
+            " on 2 cores; less where Go's cache has them)"
         )
-        for number, program in enumerate(PROGRAMS, start=1):
-            what = f"Control plane: {program.name} ({number} of {len(PROGRAMS)})"
-            _build_one(program, directory / program.name, what=what, go=go, env=env, say=say)
+        for number, program in enumerate(programs, start=1):
+            line = f"{label}: {program.name} ({number} of {len(programs)})"
+            _build_one(program, directory / program.name, what=line, go=go, env=env, say=say)
 
 
 def _build_one(
     program: Program, output: Path, *, what: str, go: str, env: dict[str, str], say: Callable[[str], None]
 ) -> None:
-    flags = ["-trimpath", "-buildvcs=false", f"-ldflags={program.flags}"]
+    flags = ["-trimpath", "-buildvcs=false", f"-ldflags={program.flags}", f"-tags={program.tags}"]
     log = Path(env["GOTMPDIR"]) / f"{program.name}.log"
     total = _packages_to_compile(program, flags, what=what, go=go, env=env, say=say)
     # The program's own package counts as missing each time: it has to be linked.

@@ -20,7 +20,7 @@ from dev.controlplane.pins import CONTROLLER_MANAGER, REQUIRED
 from dev.controlplane.process import KeptDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
@@ -32,10 +32,10 @@ class Binaries:
 
     directory: Path
     origin: str  # how they came here, for people to read
-    version: str | None  # of Kubernetes, e.g. v1.37.2; None where somebody else supplied them
+    version: str | None  # e.g. v1.37.2 (Kubernetes'); None where somebody else supplied them
 
     def path(self, program: str) -> Path:
-        """Return the path of one of pins.PROGRAMS."""
+        """Return the path of a program of this set, such as one of pins.PROGRAMS."""
         return self.directory / program
 
     @property
@@ -55,15 +55,15 @@ def seal(directory: Path, *, origin: str, version: str) -> None:
     (directory / _MANIFEST).write_text(json.dumps(document, indent=1) + "\n")
 
 
-def load(directory: Path) -> Binaries | None:
-    """Return the set in the directory if it is whole, None if it is absent or damaged.
+def load(directory: Path, *, required: Iterable[str] = REQUIRED) -> Binaries | None:
+    """Return the set in the directory if it is whole, with all that is required, else None.
 
     Costs one stat per file; a file is only read where its size or modification time is not as recorded.
     """
     try:
         document = json.loads((directory / _MANIFEST).read_text())
         files: dict[str, dict[str, object]] = document["files"]
-        if not set(REQUIRED) <= set(files):
+        if not set(required) <= set(files):
             return None
         for name, recorded in files.items():
             path = directory / name
