@@ -48,7 +48,7 @@ def test_a_build_says_what_it_does(tmp_path: Path, go: str, small_programs: Path
     said: list[str] = []
     build.build(tmp_path, go=go, say=said.append)
     assert small_programs.exists()
-    assert re.search(r"building Kubernetes v1\.37\.2 .*about \d+ minutes", said[0])
+    assert re.search(r"building Kubernetes v1\.37\.2 .*about \d+ minutes? ", said[0])
     for number, name in enumerate(pins.PROGRAMS, start=1):
         assert any(line.startswith(f"Control plane: {name} ({number} of 4)") for line in said)
         assert (tmp_path / name).stat().st_mode & 0o111
