@@ -84,3 +84,5 @@ lock: ## refresh constraints*.txt from pyproject.toml (needs uv)
 		pyproject.toml -o constraints.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		pyproject.toml --group dev -c constraints.txt -o constraints-dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--group build -c constraints-dev.txt -o constraints-build.txt
