@@ -37,7 +37,7 @@ controlplane: venv ## etcd, kube-apiserver, kube-controller-manager, kubectl: fo
 	@$(RUN) -m dev.controlplane ensure
 
 .PHONY: tools
-tools: venv ## helm, kubeconform, actionlint, promtool: built with Go where the cache lacks them
+tools: venv ## helm, kubeconform, actionlint, promtool, gitops: built with Go where the cache lacks them
 	@$(RUN) -m dev.tools --quiet
 
 .PHONY: demo

@@ -98,6 +98,12 @@ def promtool() -> Path:
     return tools.path("promtool")
 
 
+@pytest.fixture(scope="session")
+def gitops() -> Path:
+    """Return our own program that says what Argo CD and Flux make of an object (dev/tools/gitops)."""
+    return tools.path("gitops")
+
+
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
     """Make a namespace for one test; it is deleted afterwards, without waiting for it."""

@@ -1,13 +1,15 @@
-"""The programs that tests need and no Python package brings: helm, kubeconform, actionlint, promtool.
+"""The programs that tests need and no Python package brings: helm, kubeconform, actionlint, promtool, gitops.
 
 Each is pinned by a `tool` line in a go.mod here (with hashes in its go.sum), built with Go, and kept in the
 cache as a set of its own, by the same means as the control plane's programs: dev.controlplane.build, .cache.
 promtool has a module file to itself: Prometheus wants other versions of libraries than Helm does.
+gitops is our own: a few lines around the libraries by which Argo CD and Flux judge an object.
 Nothing is taken from PATH: a test must mean the same on every machine.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,8 +25,15 @@ _HERE: Final = Path(__file__).resolve().parent
 
 
 def version(package: str, module: Path) -> str:
-    """Return the version that a module file pins of the module that a package is in, such as v4.3.1."""
-    found = re.findall(r"^\t(\S+) (v\S+)", (module / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
+    """Return the version that a module file pins of the module that a package is in, such as v4.3.1.
+
+    Of a program whose source is in that folder it is a hash of the source, so that a change is another tool.
+    """
+    pins_of = (module / "go.mod").read_text(encoding="utf-8")
+    if pins_of.startswith(f"module {package}\n"):
+        source = b"".join(file.read_bytes() for file in sorted(module.glob("*.go")))
+        return hashlib.sha256(source).hexdigest()[:12]
+    found = re.findall(r"^\t(\S+) (v\S+)", pins_of, re.MULTILINE)
     (pinned,) = (number for name, number in found if f"{package}/".startswith(f"{name}/"))
     return str(pinned)
 
@@ -67,6 +76,13 @@ TOOLS: Final = {
             stamp="github.com/prometheus/common/version.Version",
             module=_HERE / "promtool",
             tags="remove_all_sd",  # rules and expressions are checked, no cloud is asked for its machines
+        ),
+        _tool(
+            "gitops",
+            "methodsecret.invalid/gitops",
+            seconds=15,
+            stamp="main.version",
+            module=_HERE / "gitops",
         ),
     )
 }
