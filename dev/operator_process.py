@@ -103,7 +103,7 @@ class OperatorProcess:
             "METHODSECRET_HEALTH_PORT": str(health_port),
             "METHODSECRET_LOG_FORMAT": "json",
         }
-        self._env = _environment() | settings | dict(env or {})
+        self._env = clean_environment() | settings | dict(env or {})
         self._health_port = int(self._env["METHODSECRET_HEALTH_PORT"])
         self.log_file = log_file
         self._log_start = 0  # where this start's part of the log begins
@@ -237,7 +237,7 @@ class OperatorProcess:
         self.stop()
 
 
-def _environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Return this process's environment without the settings of operators, clusters and proxies in it."""
     foreign = ("METHODSECRET_", "METHOD_", "KUBERNETES_SERVICE_")
     kept = {

@@ -1,10 +1,10 @@
-"""The command line: `methodsecret-operator run`, or `python -m methodsecret_operator run`.
+"""The command line: `methodsecret-operator COMMAND`, or `python -m methodsecret_operator COMMAND`.
 
 Parses flags and hands over; every setting, with its help text, is made from `settings`. What a command
 needs is imported when it runs, so that --help is fast. An argument's value is never repeated in a
 message: it may be an API key.
 
-Exit codes: 2 for a wrong flag or setting, else what the command returns.
+Exit codes: 2 for a wrong flag or setting, 1 for another failure, else what the command returns.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from methodsecret_operator import __version__, settings
-from methodsecret_operator.errors import SettingsError
+from methodsecret_operator.errors import OperatorError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from methodsecret_operator.settings import Settings
 
 PROGRAM = "methodsecret-operator"
+FAILED = 1
 WRONG_USE = 2
 
 
@@ -38,16 +41,64 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _setting_flags(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command one flag for each setting. Values stay texts: `settings.load` judges them."""
-    for one in reversed(settings.catalogue()):
-        command = click.option(
-            one.flag,
-            one.name,
-            metavar=one.choices,
-            help=f"{one.description}  [{one.variable}; default: {one.default}]",
-        )(command)
-    return command
+def _setting_flags(*only: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command a flag for each of these settings, or for all. Values stay texts: `_load` judges them.
+
+    What has no flag there still comes from the environment, so that a command run where the operator runs
+    has the operator's settings.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for one in reversed(settings.catalogue()):
+            if only and one.name not in only:
+                continue
+            command = click.option(
+                one.flag,
+                one.name,
+                metavar=one.choices,
+                help=f"{one.description}  [{one.variable}; default: {one.default}]",
+            )(command)
+        return command
+
+    return decorate
+
+
+def _load(ctx: click.Context, flags: Mapping[str, str | None], *, level: str | None = None) -> Settings:
+    """Return the settings, with logging set up: at `level` where LOG_LEVEL is not given.
+
+    Raises SettingsError. Extra arguments are taken by click, and refused here: click's own message would
+    repeat them.
+    """
+    if ctx.args:
+        ctx.fail(f"{ctx.command.name} takes flags only, but there are further arguments")
+    given = {name: value for name, value in flags.items() if value is not None}
+    chosen = settings.load(given)
+    if level is not None and "log_level" not in chosen.model_fields_set:
+        chosen = settings.load({**given, "log_level": level})
+
+    import structlog  # noqa: PLC0415 - so that --help is fast
+
+    from methodsecret_operator.runtime import telemetry  # noqa: PLC0415 - so that --help is fast
+
+    telemetry.configure(level=chosen.log_level, log_format=chosen.log_format)
+    for sentence in settings.unknown_variables(os.environ):
+        structlog.get_logger("methodsecret_operator.settings").warning(sentence)
+    return chosen
+
+
+def _finish(command: Coroutine[Any, Any, int]) -> int:
+    """Run a command to its end and return its exit code."""
+    from methodsecret_operator.runtime import telemetry  # noqa: PLC0415 - so that --help is fast
+
+    async def guarded() -> int:
+        asyncio.get_running_loop().set_exception_handler(telemetry.loop_exception_handler)
+        return await command
+
+    return asyncio.run(guarded())
+
+
+_EXTRA: Final = {"allow_extra_args": True}
+"""For every command: see _load."""
 
 
 @click.group(
@@ -61,43 +112,52 @@ def cli() -> None:
     """Keep Kubernetes Secrets stored at Method (methodfi.com), exactly once."""
 
 
-@cli.command(
-    short_help="Run the operator until SIGTERM.",
-    # Taken and refused below: click's own message would repeat them.
-    context_settings={"allow_extra_args": True},
-)
-@_setting_flags
+@cli.command(short_help="Run the operator until SIGTERM.", context_settings=_EXTRA)
+@_setting_flags()
 @click.pass_context
 def run(ctx: click.Context, /, **flags: str | None) -> int:
     """Run the operator until SIGTERM.
 
     Each setting comes from its flag, else from the environment variable in brackets, else from its default.
     """
-    if ctx.args:
-        ctx.fail("run takes flags only, but there are further arguments")
-    chosen = settings.load({name: value for name, value in flags.items() if value is not None})
+    chosen = _load(ctx, flags)
 
-    import structlog  # noqa: PLC0415 - so that --help is fast
+    from methodsecret_operator.runtime import app  # noqa: PLC0415 - so that --help is fast
 
-    from methodsecret_operator.runtime import app, telemetry  # noqa: PLC0415 - so that --help is fast
+    return _finish(app.run(chosen))
 
-    telemetry.configure(level=chosen.log_level, log_format=chosen.log_format)
-    for sentence in settings.unknown_variables(os.environ):
-        structlog.get_logger("methodsecret_operator.settings").warning(sentence)
 
-    async def guarded() -> int:
-        asyncio.get_running_loop().set_exception_handler(telemetry.loop_exception_handler)
-        return await app.run(chosen)
+@cli.command(short_help="Take our finalizer off MethodSecrets, before an uninstall.", context_settings=_EXTRA)
+@_setting_flags("kubeconfig", "namespaces", "operator_namespace", "log_format", "log_level")
+@click.option("--dry-run", is_flag=True, help="only say what would be released")
+@click.option("--yes", is_flag=True, help="do not ask")
+@click.option("--force", is_flag=True, help="also while an operator is at work")
+@click.pass_context
+def release(ctx: click.Context, /, *, dry_run: bool, yes: bool, force: bool, **flags: str | None) -> int:
+    r"""Take our finalizer off MethodSecrets, before an uninstall.
 
-    return asyncio.run(guarded())
+    They can then be deleted with no operator running. What they stored stays at Method: the ids are printed.
+    Refused while an operator renews its Lease, for it would put the finalizers back: stop it first.
+
+    \b
+    Exit codes: 0 released (or none was held), 1 not all, 2 wrong use.
+    """
+    chosen = _load(ctx, flags, level="WARNING")
+
+    from methodsecret_operator.commands import release as command  # noqa: PLC0415 - so that --help is fast
+
+    return _finish(command.run(chosen, dry_run=dry_run, yes=yes, force=force))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; `arguments` are the process's where not given."""
+    code = WRONG_USE
     try:
         result: Any = cli.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except SettingsError as error:
         problems = str(error).splitlines()
+    except OperatorError as error:
+        problems, code = [str(error)], FAILED
     except click.UsageError as error:
         problems = [error.format_message(), f"try: {error.ctx.command_path if error.ctx else PROGRAM} --help"]
     except click.Abort:  # Ctrl-C
@@ -106,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     for problem in problems:
         print(f"{PROGRAM}: {problem}", file=sys.stderr)  # noqa: T201 - there is no logging yet
-    return WRONG_USE
+    return code
 
 
 if __name__ == "__main__":

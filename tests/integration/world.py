@@ -9,11 +9,13 @@ import asyncio
 import base64
 import json
 import pathlib
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from dev.controlplane import ControlPlane
-from dev.operator_process import OperatorProcess
+from dev.operator_process import OperatorProcess, clean_environment
 from dev.warm_start import warm_start
 from method_emulator.control_client import EmulatorControl
 from tests.integration.canary import CANARY
@@ -54,6 +56,7 @@ class World:
         self.api_key_file.write_text("sk_test_default\n")
         self.operators: list[OperatorProcess] = []
         self.metrics: list[str] = []
+        self.said: list[str] = []
 
     # --- the operator ---------------------------------------------------------------------------
 
@@ -78,6 +81,32 @@ class World:
         if wait:
             await asyncio.to_thread(process.wait_ready)
         return process
+
+    async def command(
+        self, *arguments: str, kubeconfig: pathlib.Path | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run another command than `run` to its end, with the settings of the operators here."""
+        settings = {
+            "KUBECONFIG": str(kubeconfig or self.kubeconfig),
+            "METHODSECRET_BASE_URL": self.emulator.url,
+            "METHODSECRET_API_KEY_FILE": str(self.api_key_file),
+            "METHODSECRET_NAMESPACES": self.namespace,
+            "METHODSECRET_OPERATOR_NAMESPACE": "methodsecret-system",
+            **{f"METHODSECRET_{name}": text for name, text in env.items()},
+        }
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "methodsecret_operator", *arguments],
+            cwd=self.directory,
+            env=clean_environment() | settings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.said.append(done.stdout + done.stderr)
+        return done
 
     # --- the cluster ----------------------------------------------------------------------------
 
@@ -211,6 +240,7 @@ class World:
         texts["emulator's secrets"] = json.dumps(await self.control.secrets())
         texts["MethodSecrets"] = json.dumps(self.list())
         texts["Events"] = json.dumps(self.list("events"))
+        texts["commands"] = "\n".join(self.said)
         texts["metrics"] = "\n".join(self.metrics)
         return texts
 

@@ -40,7 +40,15 @@ def test_version() -> None:
 def test_help_names_the_commands() -> None:
     done = start("--help")
     assert done.returncode == 0
-    assert "run  Run the operator until SIGTERM." in done.stdout
+    listed = done.stdout.partition("Commands:")[2].split()
+    assert [name for name in listed if name in command_line.cli.commands] == sorted(command_line.cli.commands)
+    assert " ".join(listed).startswith("release Take our finalizer off MethodSecrets, before an uninstall.")
+
+
+@pytest.mark.parametrize("command", sorted(command_line.cli.commands))
+def test_help_of_a_command_says_how_it_ends(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main([command, "--help"]) == 0
+    assert "Exit codes: 0 " in capsys.readouterr().out or command == "run"
 
 
 def test_help_of_run_tells_all_about_each_setting() -> None:
@@ -82,7 +90,11 @@ def test_wrong_settings_are_one_line_each_and_exit_code_2() -> None:
     ("arguments", "says", "reason"),
     [
         ([], "Missing command.", "nothing to do"),
-        ([CANARY], "there is no such command; the commands are: run", "may be a value in the wrong place"),
+        (
+            [CANARY],
+            "there is no such command; the commands are: release, run",
+            "may be a value in the wrong place",
+        ),
         (["--api-key", CANARY, "run"], "No such option '--api-key'", "flags come after the command"),
         (["run", CANARY], "run takes flags only", "a flag's value without its flag"),
         (["run", "--", CANARY], "run takes flags only", "after the end of the flags as well"),

@@ -7,7 +7,7 @@ is ever repeated here: when to try again is for the caller, who knows what the c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +16,8 @@ from yarl import URL
 
 from methodsecret_operator.core.snapshot import ConfigMapSeen
 from methodsecret_operator.errors import KubeError, KubeUnavailable
+from methodsecret_operator.kube import finalizer, wire
 from methodsecret_operator.kube import lease as leases
-from methodsecret_operator.kube import wire
 
 if TYPE_CHECKING:
     from methodsecret_operator.kube.connection import Connection
@@ -92,6 +92,16 @@ class KubeClient:
     async def patch_methodsecret(self, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """Merge the patch into the object itself (finalizers, say), under the same lock as the status."""
         request = wire.patch_methodsecret(namespace, name, patch, status=False)
+        return wire.parse_object(request, await self.send(request))
+
+    async def remove_finalizer(
+        self, namespace: str, name: str, *, uid: str, finalizers: Sequence[str]
+    ) -> dict[str, Any]:
+        """Take our finalizer off a MethodSecret, and nothing else; `finalizers` is the list as it was read.
+
+        KubeRejected (422) where the list, or the object of that name, is another by now. Returns the object.
+        """
+        request = finalizer.remove_request(namespace, name, uid=uid, finalizers=finalizers)
         return wire.parse_object(request, await self.send(request))
 
     async def get_secret(self, namespace: str, name: str) -> wire.SecretObject:

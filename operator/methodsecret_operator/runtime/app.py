@@ -39,7 +39,7 @@ from methodsecret_operator.runtime.dependents import Dependents
 from methodsecret_operator.runtime.drift import Drift
 from methodsecret_operator.runtime.gather import Cluster, Gatherer
 from methodsecret_operator.runtime.handlers import Informer
-from methodsecret_operator.runtime.leadership import Leadership, LeaseLostError
+from methodsecret_operator.runtime.leadership import LEASE, Leadership, LeaseLostError
 from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.reconciler import Reconciler
 from methodsecret_operator.runtime.resync import Resync
@@ -50,9 +50,6 @@ from methodsecret_operator.settings import Settings
 
 GRACE_SECONDS: Final = 25.0
 """How long a stop waits for what is in flight: less than Kubernetes' 30 s between SIGTERM and SIGKILL."""
-
-LEASE: Final = "methodsecret-operator"
-"""The Lease's name, in the operator's namespace."""
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)

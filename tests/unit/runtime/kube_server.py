@@ -80,8 +80,10 @@ class KubeServer:
         self.documents[place] = body
         return web.json_response(body, status=201)
 
-    def _patch(self, path: str, body: dict[str, Any]) -> web.Response:
+    def _patch(self, path: str, body: Any) -> web.Response:  # noqa: ANN401 - either kind of patch
         stored = self.documents[path]
+        if isinstance(body, list):
+            return self._json_patch(stored, body)
         if body["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:
             return web.json_response({"kind": "Status", "reason": "Conflict"}, status=409)
         self.patched.append(body)
@@ -91,6 +93,21 @@ class KubeServer:
             "status": stored["status"] | body["status"],
         }
         self.documents[path] = stored
+        return web.json_response(stored)
+
+    def _json_patch(self, stored: dict[str, Any], operations: list[dict[str, Any]]) -> web.Response:
+        """Apply `test` and `remove`; a test that fails is answered as the real one answers it."""
+        for operation in operations:
+            *way, last = operation["path"].split("/")[1:]
+            holder: Any = stored
+            for step in way:
+                holder = holder[step]
+            place: Any = int(last) if isinstance(holder, list) else last
+            there = place < len(holder) if isinstance(holder, list) else place in holder
+            if not there or (operation["op"] == "test" and holder[place] != operation["value"]):
+                return web.json_response({"kind": "Status", "reason": "Invalid"}, status=422)
+            if operation["op"] == "remove":
+                del holder[place]
         return web.json_response(stored)
 
 
