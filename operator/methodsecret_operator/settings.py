@@ -264,6 +264,18 @@ class Settings(BaseSettings):
     health_port: int = Field(
         8080, ge=0, le=65_535, description="port of /healthz, /readyz and /metrics; 0 turns them off"
     )
+    health_host: DnsName | None = Field(
+        None,
+        description="address that /healthz, /readyz and /metrics listen on",
+        json_schema_extra=_worded("all"),
+    )
+    stuck_seconds: int = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="seconds without a sign of life of a watch or of the workers after which /healthz fails;"
+        " a quiet watch gives one about every minute",
+    )
     log_format: Literal["json", "console"] = Field(
         default_factory=_log_format,
         description="json: one object a line; console: for people",

@@ -65,6 +65,8 @@ def test_defaults_outside_a_cluster() -> None:
         "resync_seconds": 600,
         "deletion_timeout_seconds": 300,
         "health_port": 8080,
+        "health_host": None,
+        "stuck_seconds": 300,
         "log_format": "json",
         "log_level": "INFO",
     }

@@ -69,14 +69,17 @@ class Connection:
         self._server_name = server_name
         self.session = self.new_session()
 
-    def new_session(self) -> aiohttp.ClientSession:
-        """Return another session on the same pool: to close it closes neither the pool nor other sessions."""
+    def new_session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
+        """Return another session on the same pool: to close it closes neither the pool nor other sessions.
+
+        `middlewares` see each request before it gets its credentials, and its answer.
+        """
         return aiohttp.ClientSession(
             connector=self._connector,
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"methodsecret-operator/{__version__}", "Accept": "application/json"},
-            middlewares=(self._authorize,),
+            middlewares=(*middlewares, self._authorize),
             proxy=self._proxy,
             trust_env=False,  # proxies are settled once, in connect(); ~/.netrc is not for us
             read_bufsize=_READ_BUFFER,

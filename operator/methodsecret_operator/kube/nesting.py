@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, cast
 
 import aiohttp
@@ -61,14 +61,23 @@ def _deep(text: str) -> bool:
 
 
 class ShallowResponse(aiohttp.ClientResponse):
-    """An answer whose JSON is cut, for a library that parses it by itself: `json()`, or line by line."""
+    """An answer whose JSON is cut, for a library that parses it by itself: `json()`, or line by line.
+
+    `heard` is called for every piece of a watch's body; whoever wants to know sets it.
+    """
+
+    heard: Callable[[], None] | None = None
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:  # noqa: ANN401 - aiohttp's own
         """Read the head; a watch's body is cut as it comes."""
         await super().start(connection)
         if self.url.query.get("watch"):
-            self.content = cast("aiohttp.StreamReader", _Lines(self.content))
+            self.content = cast("aiohttp.StreamReader", _Lines(self.content, self._told))
         return self
+
+    def _told(self) -> None:
+        if self.heard is not None:
+            self.heard()
 
     async def json(self, **_: Any) -> Any:  # noqa: ANN401 - any JSON
         """Return the body's JSON. Raises ValueError."""
@@ -78,8 +87,9 @@ class ShallowResponse(aiohttp.ClientResponse):
 class _Lines:
     """A stream of JSON lines, each cut; in all else the stream itself."""
 
-    def __init__(self, stream: aiohttp.StreamReader) -> None:
+    def __init__(self, stream: aiohttp.StreamReader, told: Callable[[], None]) -> None:
         self._stream = stream
+        self._told = told
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
         return getattr(self._stream, name)
@@ -88,6 +98,7 @@ class _Lines:
         """Yield whole lines."""
         rest: list[bytes] = []
         async for chunk in self._stream.iter_chunked(size):
+            self._told()
             head, newline, tail = chunk.rpartition(b"\n")
             if newline:
                 lines = b"".join([*rest, head]).decode(errors="replace").split("\n")

@@ -105,6 +105,11 @@ class SecretWatch:
         """When the stream that has heard nothing for longest last heard from the server, by the clock."""
         return min(stream.last_contact for stream in self._streams)
 
+    @property
+    def last_try(self) -> float:
+        """When the stream that has tried nothing for longest last sent a request, by the clock."""
+        return min(stream.last_try for stream in self._streams)
+
     def __len__(self) -> int:
         return len(self._secrets)
 
@@ -151,7 +156,7 @@ class _Stream:
     def __init__(self, watch: SecretWatch, namespace: str | None) -> None:
         self.listed = False
         self.problem: KubeError | None = None
-        self.last_contact = watch.clock()
+        self.last_contact = self.last_try = watch.clock()
         self._watch = watch
         self._namespace = namespace
         self._version: str | None = None  # where to take up again; None: list first
@@ -174,6 +179,7 @@ class _Stream:
 
     async def _follow(self) -> None:
         """List if need be, then watch until the stream ends; raises KubeError where it breaks."""
+        self.last_try = self._watch.clock()
         if self._version is None and not self._streaming_list:
             await self._list_pages()
         starting = self._version is None

@@ -10,7 +10,8 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 from pydantic import SecretStr
@@ -18,11 +19,13 @@ from pydantic import SecretStr
 from methodsecret_operator import errors
 from methodsecret_operator.method import wire
 from methodsecret_operator.method.budget import Budget
-from methodsecret_operator.method.client import Deadlines, MethodClient
+from methodsecret_operator.method.client import Deadlines, MethodClient, Observe
 from methodsecret_operator.method.inventory import Inventory
 
 if TYPE_CHECKING:
     from methodsecret_operator.method.budget import Clock
+
+Tier = Literal["writes", "reads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Accounts:
 
     The limits are the API's, in requests per 60 s and API key. Raises SettingsError where the trusted
     certificates (SSL_CERT_FILE, SSL_CERT_DIR, else certifi's) cannot be read. `clock` is the running event
-    loop where it is not given.
+    loop where it is not given. `observe` is told of every request, `waited` of every wait for a budget: the
+    tier (writes, reads) and its seconds.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class Accounts:
         deadlines: Deadlines | None = None,
         clock: Clock | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        observe: Observe = lambda _operation, _status, _seconds: None,
+        waited: Callable[[Tier, float], None] = lambda _tier, _seconds: None,
     ) -> None:
         self._writes_per_minute = writes_per_minute
         self._reads_per_minute = reads_per_minute
@@ -64,6 +70,8 @@ class Accounts:
         self._clock = clock
         self._verify = _trusted()
         self._now = now
+        self._observe = observe
+        self._waited = waited
         self._accounts: dict[tuple[str, SecretStr], Account] = {}
         self._budgets: dict[SecretStr, Budgets] = {}
 
@@ -86,6 +94,7 @@ class Accounts:
                 reads=budgets.reads,
                 verify=self._verify,
                 deadlines=self._deadlines,
+                observe=self._observe,
             )
             account = Account(client=client, inventory=Inventory(client, clock=self._now))
             self._accounts[place] = account
@@ -97,8 +106,12 @@ class Accounts:
         if budgets is None:
             clock = self._clock or asyncio.get_running_loop()
             budgets = Budgets(
-                writes=Budget(limit=self._writes_per_minute, clock=clock),
-                reads=Budget(limit=self._reads_per_minute, clock=clock),
+                writes=Budget(
+                    limit=self._writes_per_minute, clock=clock, waited=partial(self._waited, "writes")
+                ),
+                reads=Budget(
+                    limit=self._reads_per_minute, clock=clock, waited=partial(self._waited, "reads")
+                ),
             )
             self._budgets[api_key] = budgets
         return budgets
@@ -106,6 +119,10 @@ class Accounts:
     def all_budgets(self) -> tuple[Budgets, ...]:
         """Return every account's budgets, for metrics; which key they belong to is not told."""
         return tuple(self._budgets.values())
+
+    def all_accounts(self) -> tuple[Account, ...]:
+        """Return every account in use; which key it belongs to is not told."""
+        return tuple(self._accounts.values())
 
     async def aclose(self) -> None:
         """Close every client and forget every key."""

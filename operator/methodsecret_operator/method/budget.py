@@ -170,11 +170,14 @@ class Budget:
     """What one API key may send in one tier (reads or writes); tasks wait for their turn in order.
 
     `limit` is the API's number of requests in 60 s; `clock` the running event loop, or a test's own.
-    Not for use from several threads.
+    `waited` is told of each slot that is handed out: after how many seconds. Not for several threads.
     """
 
-    def __init__(self, *, limit: int, clock: Clock) -> None:
+    def __init__(
+        self, *, limit: int, clock: Clock, waited: Callable[[float], None] = lambda _seconds: None
+    ) -> None:
         self._clock = clock
+        self._waited = waited
         self._window = RollingWindow(limit=limit, now=clock.time())
         self._queue: deque[asyncio.Future[Slot]] = deque()
         self._alarm: Timer | None = None
@@ -198,9 +201,10 @@ class Budget:
         """Wait for a slot. The caller ends it, used or not, with `release` or by `with`."""
         turn: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
+        since = self._clock.time()
         self._serve()
         try:
-            return await turn
+            slot = await turn
         except asyncio.CancelledError:
             # The turn may have come in the same moment as the cancellation.
             if turn.done() and not turn.cancelled():
@@ -208,6 +212,8 @@ class Budget:
             else:
                 self._serve()  # takes it out of the queue once it is at the head
             raise
+        self._waited(self._clock.time() - since)
+        return slot
 
     def try_acquire(self) -> Slot | None:
         """Return a slot if one is free now and nobody is before us."""
@@ -216,6 +222,7 @@ class Budget:
         if self.waiting or ready is None or ready > now:
             return None
         self._window.admit(now)
+        self._waited(0.0)
         return Slot(self, now)
 
     def block(self, seconds: float) -> None:

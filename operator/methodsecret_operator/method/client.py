@@ -16,6 +16,7 @@ import base64
 import contextlib
 import http.cookiejar
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ from methodsecret_operator.method import wire
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pydantic import JsonValue, SecretStr
 
@@ -42,6 +43,9 @@ KEEP_ALIVE: Final = 15.0
 """Seconds that an unused connection is kept: less than load balancers commonly allow (60)."""
 
 _LIMITS: Final = httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE)
+
+Observe = Callable[[wire.Operation, str, float], None]
+"""Told of each request when it is over: what it was, its status or what came instead, and its seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,7 @@ class MethodClient:
 
     `base_url` is taken as given (settings checks it); `writes` and `reads` are the budgets of the key;
     `verify` holds the trusted certificates; `wall_clock` returns seconds since 1970. Proxies come from the
-    environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY).
+    environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY). `observe` is told of every request.
 
     `create` and `delete` take a slot of `writes`, which the caller may acquire before it gathers what
     to send; without one they wait for their own.
@@ -74,6 +78,7 @@ class MethodClient:
         verify: ssl.SSLContext,
         deadlines: Deadlines | None = None,
         wall_clock: Callable[[], float] = time.time,
+        observe: Observe = lambda _operation, _status, _seconds: None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.writes = writes
@@ -81,6 +86,7 @@ class MethodClient:
         self._api_key = api_key
         self._deadlines = deadlines or Deadlines()
         self._wall_clock = wall_clock
+        self._observe = observe
         self._http = _http_client(verify, self._deadlines)
 
     def __repr__(self) -> str:
@@ -137,6 +143,7 @@ class MethodClient:
         head: httpx.Response | None = None
         body: bytes | None = None
         kind: str | None = None
+        began = time.monotonic()
         try:
             async with (
                 asyncio.timeout(self._deadlines.total),
@@ -150,6 +157,8 @@ class MethodClient:
                 body = await _read(head, request.max_body)
         except Exception as error:  # noqa: BLE001 - the transport lets many types through; see _kind_of
             kind = _kind_of(error)
+        said = kind or ("connection" if head is None else str(head.status_code))
+        self._observe(request.operation, said, time.monotonic() - began)
         # Raised after the `except`, so that the library's error, which may quote what was sent, does
         # not even hang on ours as its context. An error's status says enough without its body.
         if head is None or (kind is not None and head.status_code < httpx.codes.BAD_REQUEST):

@@ -10,7 +10,7 @@ Only names are kept: of marked secrets id, status, owner, uid and revision; of a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -52,6 +52,16 @@ class Inventory:
 
     def __len__(self) -> int:
         return len(self._owner_of)
+
+    @property
+    def others(self) -> int:
+        """How many secrets carry no marker."""
+        return len(self._others)
+
+    def marked(self) -> Iterator[MarkedSecret]:
+        """Yield every marked secret."""
+        for entries in self._by_owner.values():
+            yield from entries.values()
 
     async def ready(self) -> None:
         """Return once a scan has been made, or listing was refused. Raises MethodError."""

@@ -19,9 +19,11 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 import structlog
+from prometheus_client import REGISTRY
 
 from methodsecret_operator import __version__
 from methodsecret_operator.core.resource import MethodSecret
@@ -40,10 +42,12 @@ from methodsecret_operator.runtime.drift import Drift
 from methodsecret_operator.runtime.gather import Cluster, Gatherer
 from methodsecret_operator.runtime.handlers import Informer
 from methodsecret_operator.runtime.leadership import LEASE, Leadership, LeaseLostError
+from methodsecret_operator.runtime.liveness import Followed, Liveness
 from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.reconciler import Reconciler
 from methodsecret_operator.runtime.resync import Resync
 from methodsecret_operator.runtime.sources import Sources
+from methodsecret_operator.runtime.state_metrics import StateMetrics
 from methodsecret_operator.runtime.worker import work
 from methodsecret_operator.runtime.workqueue import LoopTimer, WorkQueue
 from methodsecret_operator.settings import Settings
@@ -98,7 +102,11 @@ class _Operator:
         self, *, settings: Settings, connection: Connection, kube: KubeClient, cluster: Cluster
     ) -> None:
         self._settings = settings
-        self._queue = WorkQueue(timer=LoopTimer(), rng=random.Random())  # noqa: S311 - jitter
+        self._queue = WorkQueue(
+            timer=LoopTimer(),
+            rng=random.Random(),  # noqa: S311 - jitter
+            waited=metrics.QUEUE_WAIT.observe,
+        )
         self._dependents = Dependents()
         self._cache = ObjectCache(wake=self._woken)
         self._watch = None
@@ -109,7 +117,10 @@ class _Operator:
             )
         self._default_key = DefaultKey(api_key=settings.api_key, path=settings.api_key_file)
         self._accounts = Accounts(
-            writes_per_minute=settings.writes_per_minute, reads_per_minute=settings.reads_per_minute
+            writes_per_minute=settings.writes_per_minute,
+            reads_per_minute=settings.reads_per_minute,
+            observe=metrics.method_request,
+            waited=lambda tier, seconds: metrics.BUDGET_WAIT.labels(tier=tier).observe(seconds),
         )
         self._publications = Publications(
             connection=connection, namespaces=settings.namespaces, wake=self._queue.add
@@ -134,13 +145,15 @@ class _Operator:
             cache=self._cache, kube=kube, gatherer=gatherer, announcer=self._announcer
         )
         self._informer = Informer(connection=connection, cache=self._cache, namespaces=settings.namespaces)
+        drift = Drift(cache=self._cache, gatherer=gatherer, doubt=self._doubted, clock=_now)
         self._resync = Resync(
             kube=kube,
             cache=self._cache,
             queue=self._queue,
-            drift=Drift(cache=self._cache, gatherer=gatherer, doubt=self._doubted, clock=_now),
+            drift=drift,
             namespaces=settings.namespaces,
             seconds=settings.resync_seconds,
+            clock=_now,
         )
         self._warm = asyncio.Event()  # everything is known that can be known without working
         self._working = asyncio.Event()  # nobody else works, as far as can be told
@@ -161,16 +174,40 @@ class _Operator:
             self._working.set()
         self._essential: dict[str, asyncio.Task[Any]] = {}
         self._stack = contextlib.AsyncExitStack()
-        metrics.QUEUE_DEPTH.set_function(lambda: len(self._queue))
-        metrics.OBJECTS.set_function(lambda: len(self._cache))
-        metrics.LEADER.set_function(lambda: float(self._working.is_set()))
+        watches: dict[str, Callable[[], Followed | None]] = {
+            "methodsecrets": lambda: self._informer,
+            "secrets": lambda: self._watch,
+            "configmaps": lambda: self._publications.watch,
+        }
+        self._liveness = Liveness(
+            seconds=settings.stuck_seconds,
+            clock=time.monotonic,
+            queue=self._queue,
+            watches=watches,
+            held_up=self._held_up,
+        )
+        self._state_metrics = StateMetrics(
+            queue=self._queue,
+            cache=self._cache,
+            accounts=self._accounts,
+            drift=drift,
+            resync=self._resync,
+            watches={resource: partial(self._liveness.age, resource) for resource in watches},
+            leading=self._working.is_set,
+            ready=lambda: self._unready() is None,
+        )
 
     async def __aenter__(self) -> Self:
         self._stack.push_async_callback(self._accounts.aclose)
         self._stack.push_async_callback(self._cancel)
         if self._settings.health_port:
+            REGISTRY.register(self._state_metrics)
+            self._stack.callback(REGISTRY.unregister, self._state_metrics)
             serving = health.serve(
-                host="", port=self._settings.health_port, healthy=self._dead, ready=self._unready
+                host=self._settings.health_host or "",
+                port=self._settings.health_port,
+                healthy=lambda: self._dead() or self._liveness.problem(),
+                ready=self._unready,
             )
             await self._stack.enter_async_context(serving)
         return self
@@ -261,9 +298,11 @@ class _Operator:
         return next((f"{name} has ended" for name, task in self._essential.items() if task.done()), None)
 
     def _unready(self) -> str | None:
-        if self._warm.is_set() and not self._working.is_set():
-            return self._dead()  # a standby is as ready as it can be
-        return self._dead() or (None if self._resync.synced else "not synced yet")
+        if self._warm.is_set() and not self._working.is_set():  # a standby lists nothing by itself
+            synced = self._informer.listed.is_set()
+        else:
+            synced = self._resync.synced
+        return self._dead() or (None if synced else "not synced yet")
 
     async def _cancel(self) -> None:
         for task in self._essential.values():
@@ -282,6 +321,11 @@ class _Operator:
         self._publications.follow(key, obj)
         self._dependents.set(key, () if obj is None else _secrets(obj))
         self._queue.add(key)
+
+    def _held_up(self) -> bool:
+        """Whether workers have reason to take nothing up: they stand by, or wait for a budget of reads."""
+        waiting = any(budgets.reads.waiting for budgets in self._accounts.all_budgets())
+        return waiting or not self._working.is_set()
 
     def _doubted(self, key: str) -> None:
         self._reconciler.doubt(key)

@@ -11,13 +11,15 @@ until the operator has written or confirmed it again.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pydantic
 
+from methodsecret_operator.core.conditions import READY, Reason
 from methodsecret_operator.core.resource import ANNOTATIONS, MethodSecret
 from methodsecret_operator.errors import SchemaError
 
@@ -31,6 +33,8 @@ _METADATA = (
     "deletionTimestamp",
     "finalizers",
 )
+
+_REASONS: Final = frozenset({*map(str, Reason), "Unseen"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class ObjectCache:
         self._held_back: dict[str, list[Mapping[str, Any]]] = {}
         self._graves: dict[str, _Grave] = {}
         self._named_by: dict[str, tuple[str, ...]] = {}  # an id at Method -> the keys whose status names it
+        self._counts: Counter[tuple[str, str]] = Counter()  # how many objects, by namespace and reason
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -83,6 +88,13 @@ class ObjectCache:
                 for place in error.errors(include_input=False)
             ]
         raise SchemaError(key=key, fields=fields)
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """Return how many objects there are, by namespace and reason of the condition Ready.
+
+        The reason is Unseen where there is no such condition, Unknown where it is none of ours.
+        """
+        return self._counts
 
     def version(self, key: str) -> int | None:
         """Return the resourceVersion of the object as a number."""
@@ -182,8 +194,11 @@ class ObjectCache:
             self.drop(key, uid=uid)
 
     def _note(self, key: str, entry: _Entry | None, compact: Mapping[str, Any] | None) -> None:
-        """Keep up which object names which id, from what an object was to what it is."""
-        former = json.loads(entry.blob)["status"].get("id") if entry is not None else None
+        """Keep up which object names which id, and how many there are, from what one was to what it is."""
+        before = json.loads(entry.blob) if entry is not None else None
+        self._recount(before, -1)
+        self._recount(compact, 1)
+        former = before["status"].get("id") if before is not None else None
         current = compact["status"].get("id") if compact is not None else None
         if former == current:
             return
@@ -193,6 +208,14 @@ class ObjectCache:
                 self._named_by[former] = left
         if current is not None:
             self._named_by[current] = (*self._named_by.get(current, ()), key)
+
+    def _recount(self, compact: Mapping[str, Any] | None, by: int) -> None:
+        if compact is None:
+            return
+        place = (compact["metadata"]["namespace"], _reason(compact["status"]))
+        self._counts[place] += by
+        if not self._counts[place]:
+            del self._counts[place]
 
     @contextmanager
     def own_write(self, key: str) -> Iterator[None]:
@@ -217,6 +240,13 @@ def _interest(compact: Mapping[str, Any]) -> tuple[object, ...]:
     """Return what makes a changed object worth a look; labels and others' annotations do not."""
     metadata = compact["metadata"]
     return (metadata.get("generation"), metadata.get("deletionTimestamp"), metadata.get("annotations"))
+
+
+def _reason(status: Mapping[str, Any]) -> str:
+    """Return the reason of Ready. Who may write a status must not make up values of a label."""
+    found = (one.get("reason") for one in status.get("conditions") or () if one.get("type") == READY)
+    reason = next(found, "Unseen")
+    return reason if reason in _REASONS else "Unknown"
 
 
 def _compact(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ its id before anything is believed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
 import structlog
 
-from methodsecret_operator.core.remote import ACTIVE
+from methodsecret_operator.core.remote import ACTIVE, MarkedSecret
 from methodsecret_operator.core.resource import MethodSecret
 from methodsecret_operator.errors import KubeError, MethodError, SchemaError
 from methodsecret_operator.method.accounts import Account
@@ -22,7 +23,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Drift:
-    """`doubt` is called with the key of each object whose secret is not as its status says."""
+    """`doubt` is called with the key of each object whose secret is not as its status says.
+
+    `owned` counts the secrets of all accounts, as of the last look, by whose they are: see metrics.INVENTORY.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Drift:
         self._doubt = doubt
         self._clock = clock
         self._first = True
+        self.owned: Counter[str] = Counter()
 
     async def look(self) -> None:
         """Scan every account in use and compare. What cannot be asked now is left for the next time."""
@@ -60,6 +65,16 @@ class Drift:
                 continue
             self._compare(account, objects)
         self._first = False
+        self.owned = Counter()
+        for account, _ in accounts.values():
+            self.owned["unmarked"] += account.inventory.others
+            self.owned.update(self._owner(entry) for entry in account.inventory.marked())
+
+    def _owner(self, entry: MarkedSecret) -> str:
+        key = self._gatherer.object_of(entry.marker)
+        if key is None:
+            return "foreign"
+        return "orphan" if self._cache.version(key) is None else "own"
 
     def _compare(self, account: Account, objects: list[tuple[str, MethodSecret]]) -> None:
         absent = account.inventory.judge({obj.status.id for _, obj in objects if obj.status.id is not None})

@@ -145,6 +145,19 @@ class Gatherer:
         alive = marker is not None and await self._alive(marker.owner)
         return Adoption(remote=remote, claimed_by=claimed_by, owner_alive=alive)
 
+    def object_of(self, marker: identity.Marker) -> str | None:
+        """Return the key of the object that a marker names; None where it is not for us to know.
+
+        That is: of another cluster, under a digest key that is not ours, or of a namespace not served.
+        """
+        cluster, _, key = marker.owner.partition("/")
+        if cluster not in (self._cluster.name, *self._cluster.aliases):
+            return None
+        if identity.revision_key_id(marker.revision) != self._cluster.digest_key.id:
+            return None
+        served = self._namespaces == (None,) or key.partition("/")[0] in self._namespaces
+        return key if served else None
+
     async def _alive(self, owner: str) -> bool:
         """Whether the object that a mark names exists, or may exist: another cluster's, say."""
         cluster, _, place = owner.partition("/")

@@ -7,23 +7,43 @@ peering. Each handler passes what it got to the cache, which knows whether it is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
+from functools import partial
 
+import aiohttp
 import kopf
 
 from methodsecret_operator.core.resource import GROUP, PLURAL, VERSION
 from methodsecret_operator.kube.connection import Connection
+from methodsecret_operator.kube.nesting import ShallowResponse
 from methodsecret_operator.runtime.cache import ObjectCache
 
 
 class Informer:
-    """Feeds `cache` from a watch on MethodSecrets in `namespaces` (empty: in all)."""
+    """Feeds `cache` from a watch on MethodSecrets in `namespaces` (empty: in all).
 
-    def __init__(self, *, connection: Connection, cache: ObjectCache, namespaces: Collection[str]) -> None:
+    `listed` is set once everything that was there at the start has been read. `clock` gives monotonic
+    seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        cache: ObjectCache,
+        namespaces: Collection[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._connection = connection
         self._cache = cache
         self._namespaces = tuple(namespaces)
         self._stop = asyncio.Event()
+        self._clock = clock
+        self._began = clock()
+        self._tried: dict[str, float] = {}
+        self._watched: set[str] = set()
+        self._heard: dict[str, float] = {}
         self.listed = asyncio.Event()
 
     async def start(self) -> asyncio.Task[None]:
@@ -47,6 +67,37 @@ class Informer:
         """Ask the watch to end."""
         self._stop.set()
 
+    @property
+    def last_contact(self) -> float:
+        """When the stream that has heard nothing for longest last heard from the server, by the clock."""
+        return min(self._heard.values(), default=self._began)
+
+    @property
+    def last_try(self) -> float:
+        """When the stream that has tried nothing for longest last sent a request, by the clock."""
+        return min(self._tried.values(), default=self._began)
+
+    async def _overhear(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Note what kopf asks and hears, stream by stream: it does not tell."""
+        path = request.url.path
+        if not path.endswith(f"/{PLURAL}"):
+            return await handler(request)
+        self._tried[path] = self._clock()
+        response = await handler(request)
+        if response.ok:
+            self._hear(path)
+            if isinstance(response, ShallowResponse) and request.url.query.get("watch"):
+                response.heard = partial(self._hear, path)
+                self._watched.add(path)
+                if len(self._watched) >= max(1, len(self._namespaces)):
+                    self.listed.set()  # a watch is opened where its list was complete
+        return response
+
+    def _hear(self, path: str) -> None:
+        self._heard[path] = self._clock()
+
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
@@ -55,7 +106,7 @@ class Informer:
             return kopf.AiohttpSession(
                 server=self._connection.server,
                 default_namespace=self._connection.namespace,
-                aiohttp_session=self._connection.new_session(),
+                aiohttp_session=self._connection.new_session(self._overhear),
             )
 
         @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)

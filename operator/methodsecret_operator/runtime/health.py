@@ -17,7 +17,7 @@ Check = Callable[[], str | None]
 
 @asynccontextmanager
 async def serve(*, host: str, port: int, healthy: Check, ready: Check) -> AsyncIterator[int]:
-    """Serve on `port` (0: a free one) and yield the port."""
+    """Serve on `port` (0: a free one) of `host`'s address (empty: of all) and yield the port."""
 
     def answer(check: Check) -> web.Response:
         problem = check()

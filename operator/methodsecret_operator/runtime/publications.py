@@ -46,6 +46,11 @@ class Publications:
         await self._asked.wait()
         await self._watch.run()
 
+    @property
+    def watch(self) -> SecretWatch | None:
+        """The watch, once it is needed."""
+        return self._watch if self._asked.is_set() else None
+
     def follow(self, key: str, obj: MethodSecret | None) -> None:
         """Note which ConfigMap concerns an object (None: it is gone)."""
         wanted = publishing.target(obj) if obj is not None else None

@@ -17,6 +17,7 @@ from methodsecret_operator.core.snapshot import Finding, Retry
 from methodsecret_operator.core.status import merge_patch, overtaken, summarize, worth_writing
 from methodsecret_operator.errors import KubeConflict, KubeNotFound
 from methodsecret_operator.kube.client import KubeClient
+from methodsecret_operator.runtime import metrics
 from methodsecret_operator.runtime.acting import Look, Memory
 from methodsecret_operator.runtime.announce import Announcer
 from methodsecret_operator.runtime.cache import ObjectCache
@@ -69,6 +70,7 @@ class Reconciler:
         self._doubted.discard(key)
         if finding is None:
             return "resync"
+        metrics.FINDINGS.labels(reason=finding.reason.value).inc()
         if finding.secret is not None:
             # From here on the id may be known to nobody but this finding, until it is written.
             memory.attempt, memory.unwritten = None, finding

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -24,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Resync:
-    """Runs every `seconds`, 10 % more or less; `synced` is true once the first list was complete."""
+    """Runs every `seconds`, 10 % more or less; `completed_at` is when a list was last complete, in UTC."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Resync:
         drift: Drift,
         namespaces: Collection[str],
         seconds: float,
+        clock: Callable[[], datetime],
     ) -> None:
         self._drift = drift
         self._kube = kube
@@ -42,7 +44,13 @@ class Resync:
         self._cache = cache
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._seconds = seconds
-        self.synced = False
+        self._clock = clock
+        self.completed_at: datetime | None = None
+
+    @property
+    def synced(self) -> bool:
+        """Whether every object is known: a list was complete."""
+        return self.completed_at is not None
 
     async def run(self) -> None:
         """Resync for ever, at once for the first time."""
@@ -67,6 +75,6 @@ class Resync:
                 if not self._queue.retries(key):  # what is in backoff comes by itself, in its time
                     self._queue.add_after(key, 0)
             self._cache.prune(alive, namespace=namespace, before=int(listing.resource_version))
-        self.synced = True  # from here on every object is known; what Method holds is another matter
+        self.completed_at = self._clock()  # what Method holds is another matter
         await self._drift.look()
         _log.debug("resynced", objects=len(self._cache))

@@ -35,19 +35,25 @@ async def _work_on(key: str, queue: WorkQueue, reconciler: Reconciler) -> None:
             retry = await reconciler.reconcile(key)
     except OperatorError as error:
         metrics.RECONCILES.labels(result="error").inc()
-        _log.warning("reconcile failed", key=key, error=str(error), retry_seconds=round(queue.retry(key), 1))
+        delay = _retry(key, queue)
+        _log.warning("reconcile failed", key=key, error=str(error), retry_seconds=round(delay, 1))
     except Exception:  # noqa: BLE001 - see below
         # NB: a defect must cost one object a pause, not everybody the worker.
         metrics.RECONCILES.labels(result="defect").inc()
         _log.exception("reconcile failed unexpectedly", key=key)
-        queue.retry(key)
+        _retry(key, queue)
     else:
         metrics.RECONCILES.labels(result="done").inc()
         match retry:
             case "backoff":
-                queue.retry(key)
+                _retry(key, queue)
             case "resync":
                 queue.forget(key)
             case _:  # seconds; by type this is a float, but an int is no less one to the type checker
                 queue.forget(key)
                 queue.add_after(key, retry)
+
+
+def _retry(key: str, queue: WorkQueue) -> float:
+    metrics.QUEUE_RETRIES.inc()
+    return queue.retry(key)

@@ -81,7 +81,11 @@ class WorkQueue:
         rng: random.Random,
         base_seconds: float = BASE_SECONDS,
         max_seconds: float = MAX_SECONDS,
+        waited: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
+        """Tell `waited` of each key that is taken: for how many seconds it was ready."""
+        self._waited = waited
+        self._moved = float("-inf")  # when somebody last asked for a key, or gave one back
         self._timer = timer
         self._rng = rng
         self._base = base_seconds
@@ -158,6 +162,7 @@ class WorkQueue:
 
         Raises QueueClosed once the queue is closed, even where keys were ready.
         """
+        self._moved = self._timer.now()
         while not self._ready_since and not self._closed:
             getter = asyncio.get_running_loop().create_future()
             self._getters.append(getter)
@@ -181,6 +186,7 @@ class WorkQueue:
         if key not in self._processing:
             raise ValueError(f"done({key!r}) without get()")
         self._processing.remove(key)
+        self._moved = self._timer.now()
         if (lane := self._again.pop(key, None)) is not None:
             self._make_ready(key, lane)
         if not self._processing:
@@ -228,6 +234,11 @@ class WorkQueue:
         firsts = [next(iter(lane)) for lane in (self._added, self._came_due) if lane]
         return max(0.0, self._timer.now() - min(self._ready_since[key] for key in firsts))
 
+    @property
+    def standstill(self) -> float:
+        """For how many seconds keys have been ready without anybody asking for one or giving one back."""
+        return min(self.oldest_wait, self._timer.now() - self._moved)
+
     def retries(self, key: str) -> int:
         """Return how often `key` has been retried since the last `forget`."""
         return self._retries.get(key, 0)
@@ -252,7 +263,7 @@ class WorkQueue:
         self._last_from = lane
         self._added.pop(key, None)
         self._came_due.pop(key, None)
-        del self._ready_since[key]
+        self._waited(max(0.0, self._timer.now() - self._ready_since.pop(key)))
         self._processing.add(key)
         self._idle.clear()
         return key

@@ -86,3 +86,32 @@ async def test_closing_ends_the_connections_and_forgets_the_keys() -> None:
 async def test_no_repr_shows_a_key(accounts: Accounts) -> None:
     await accounts.account(base_url=ONE, api_key=SecretStr("sk_canary"))
     assert "canary" not in repr(accounts) + repr(vars(accounts))
+
+
+async def test_every_request_is_told_of_with_what_came_of_it() -> None:
+    told: list[tuple[str, str]] = []
+    waits: list[str] = []
+    accounts = Accounts(
+        writes_per_minute=100,
+        reads_per_minute=100,
+        observe=lambda operation, status, seconds: told.append((operation, status if seconds >= 0 else "")),
+        waited=lambda tier, _: waits.append(tier),
+    )
+    answers = [reply(b"{}"), reply(b"{}", status="503 Service Unavailable")]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while answers and await server.receive(reader):
+            writer.write(answers.pop(0))
+            await writer.drain()
+
+    async with raw_server(talk) as server:
+        account = await accounts.account(base_url=server.url, api_key=SecretStr("sk_1"))
+        await account.client.ping()
+        with pytest.raises(errors.MethodError):
+            await account.client.delete("sec_1")
+    with pytest.raises(errors.MethodUnavailable):
+        await account.client.retrieve("sec_1")  # nobody listens any more
+    assert told == [("ping", "200"), ("delete", "503"), ("retrieve", "connection")]
+    assert waits == ["reads", "writes", "reads"]
+    assert accounts.all_accounts() == (account,)
+    await accounts.aclose()

@@ -355,3 +355,29 @@ async def test_a_cancelled_waiter_takes_nothing(
         await cancelled
     assert (budget.waiting, budget.available) == (0, 0)
     assert not [t for t in clock.timers if t.callback is not None], "nobody waits, no alarm is set"
+
+
+async def test_how_long_a_slot_was_waited_for_is_told(clock: FakeClock) -> None:
+    waits: list[float] = []
+    budget = Budget(limit=40, clock=clock, waited=waits.append)
+    assert budget.try_acquire() is not None
+    waiting = asyncio.create_task(budget.acquire())
+    await settle()
+    clock.pass_(60)
+    await waiting
+    assert waits[0] == 0
+    assert len(waits) == 2
+    assert 1 < waits[1] <= 60, "the second of 38 in the first minute"
+    budget.close()
+
+
+async def test_a_wait_that_is_given_up_is_not_told(clock: FakeClock) -> None:
+    waits: list[float] = []
+    budget = Budget(limit=40, clock=clock, waited=waits.append)
+    await budget.acquire()
+    waiting = asyncio.create_task(budget.acquire())
+    await settle()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert waits == [0]
+    budget.close()

@@ -49,6 +49,7 @@ class World:
             drift=cast("Drift", self.drift),
             namespaces=namespaces,
             seconds=seconds,
+            clock=lambda: gen.NOW,
         )
 
 

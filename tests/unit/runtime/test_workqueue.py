@@ -489,3 +489,14 @@ class QueueMachine(RuleBasedStateMachine):
 
 TestEveryOrderOfEvents = QueueMachine.TestCase
 TestEveryOrderOfEvents.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+async def test_how_long_a_key_was_ready_is_told_when_it_is_taken(timer: FakeTimer) -> None:
+    waits: list[float] = []
+    queue = WorkQueue(timer=timer, rng=random.Random(1), waited=waits.append)  # noqa: S311 - jitter
+    queue.add("a")
+    timer.advance(3)
+    queue.add("b")
+    timer.advance(1)
+    assert [await queue.get(), await queue.get()] == ["a", "b"]
+    assert waits == [4, 1]
