@@ -2,6 +2,7 @@
 //
 //	gitops kstatus    a line is an object; the answer is {"status": "Current", "message": "…"}
 //	gitops lua        a line is {"script": "…", "object": {…}}; the answer is what the script returns
+//	gitops flux       a line is an object of Flux's own; the answer is its kind, if every field is known
 //
 // JSON on standard input, a document after the other; one line of JSON on standard output for each. What
 // cannot be judged is answered with {"error": "…"}: the caller decides what that means. It judges with the
@@ -20,9 +21,9 @@ import (
 var version = "none" // a hash of this source, set by the linker
 
 func main() {
-	judges := map[string]func(json.RawMessage) (any, error){"kstatus": kstatus, "lua": runLua}
+	judges := map[string]func(json.RawMessage) (any, error){"flux": flux, "kstatus": kstatus, "lua": runLua}
 	if len(os.Args) != 2 || judges[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: gitops kstatus|lua (this is", version+")")
+		fmt.Fprintln(os.Stderr, "usage: gitops flux|kstatus|lua (this is", version+")")
 		os.Exit(2)
 	}
 	if err := judge(judges[os.Args[1]], os.Stdin, os.Stdout); err != nil {
