@@ -80,7 +80,8 @@ class Inventory:
 
     async def _join(self) -> None:
         """Wait for the scan that is running, or start one."""
-        if self._scanning is None:
+        # One that is done may not have been cleared away yet; to wait for it would be no waiting at all.
+        if self._scanning is None or self._scanning.done():
             self._scanning = asyncio.create_task(self._scan(began=self._clock()), name="inventory")
             self._scanning.add_done_callback(self._ended)
         # One who is cancelled must not take the scan from the others.
@@ -125,7 +126,8 @@ class Inventory:
             self._written[secret_id] = None
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._scanning = None
+        if self._scanning is task:
+            self._scanning = None
         if not task.cancelled():
             task.exception()  # whoever waits gets it; nobody may be waiting any more
 

@@ -17,6 +17,7 @@ from method_emulator.testing import RunningEmulator, running_emulator
 from methodsecret_operator.core.remote import RemoteSecret
 from methodsecret_operator.errors import MethodError, MethodUnauthorized, MethodUnavailable
 from methodsecret_operator.method.inventory import Inventory
+from methodsecret_operator.method.wire import Page
 from tests.unit import gen
 from tests.unit.method.servers import API_KEY, always, method_client, raw_server, reply
 
@@ -243,6 +244,35 @@ async def test_one_scan_at_a_time_and_a_waiter_may_leave() -> None:
         await second
         assert inventory.scanned_at is not None
         assert await emulator.control.count("list") == 1
+
+
+async def test_one_who_comes_in_the_moment_in_which_a_scan_ends_gets_a_later_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as (_, inventory, clock):
+        page = await inventory._client.list_page()
+        answer: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        asked = asyncio.Event()
+        join, joined = inventory._join, 0
+
+        async def list_page(**_: object) -> Page:
+            asked.set()
+            return await answer
+
+        async def counted() -> None:
+            nonlocal joined
+            joined += 1
+            assert joined < 10, "waits without waiting, and nothing else gets its turn"
+            await join()
+
+        monkeypatch.setattr(inventory, "_join", counted)
+        monkeypatch.setattr(inventory._client, "list_page", list_page)
+        first = asyncio.create_task(inventory.ready())
+        await asked.wait()
+        answer.set_result(page)
+        # Its first step is due after the scan's last one, and before what the scan's end sets off.
+        late = asyncio.create_task(inventory.scan(since=clock()))
+        await asyncio.gather(first, late)
 
 
 async def test_a_scan_that_fails_for_nobody_is_not_complained_of() -> None:
