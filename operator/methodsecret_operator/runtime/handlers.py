@@ -56,6 +56,8 @@ class Informer:
         tasks = await kopf.spawn_tasks(
             registry=self._registry(),
             settings=_settings(),
+            # Of use for peering only, which is off; kopf would ask for the user's name, which a uid may lack.
+            identity="methodsecret-operator",  # type: ignore[arg-type]  # its NewType of str is private
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
