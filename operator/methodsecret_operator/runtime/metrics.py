@@ -7,9 +7,11 @@ tell how things stand are read by state_metrics when Prometheus asks.
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from prometheus_client import Counter, Histogram, disable_created_metrics
+
+from methodsecret_operator.method.wire import Operation
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -182,6 +184,12 @@ WATCH_AGE: Final = _gauge(
     "resource",
 )
 BUILD: Final = _gauge("methodsecret_build_info", "1; the version is in the label.", "version")
+
+# An increase can be seen only of a series that is there: what alerts wait for is told as 0 from the start.
+for _result in ("done", "error", "defect"):
+    RECONCILES.labels(result=_result)
+for _operation in get_args(Operation):
+    METHOD_REQUESTS.labels(operation=_operation, status="429")
 
 
 def method_request(operation: str, status: str, seconds: float) -> None:
