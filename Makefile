@@ -53,6 +53,11 @@ test: venv controlplane tools ## every test, on a real kube-apiserver and the em
 soak: venv controlplane ## what takes long: the operator killed at every request of every scenario, silent watches
 	@SOAK=1 $(PYTEST) tests/faults $(ARGS)
 
+.PHONY: bench
+bench: controlplane ## the operator's figures beside the bare floor: some 45 minutes (QUICK=1: counts and ratios, 3)
+	@"$(PYTHON)" -B dev/venv.py --bench > /dev/null
+	@"$$("$(PYTHON)" -B dev/venv.py --bench --path)/bin/python" -m bench $(if $(QUICK),--quick) $(ARGS)
+
 .PHONY: unit
 unit: venv ## the tests that need no control plane
 	@kept="$$(mktemp -d)"; trap 'rm -rf "$$kept"' EXIT; \
@@ -86,3 +91,5 @@ lock: ## refresh constraints*.txt from pyproject.toml (needs uv)
 		pyproject.toml --group dev -c constraints.txt -o constraints-dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group build -c constraints-dev.txt -o constraints-build.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --group dev --group bench -c constraints-dev.txt -o constraints-bench.txt

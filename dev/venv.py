@@ -1,6 +1,7 @@
 """Makes the virtual environment that every make target runs in, outside the checkout.
 
-It knows nothing of the project but constraints-dev.txt, whose hash names the environment: another
+It knows nothing of the project but constraints-dev.txt (or, for `make bench`, constraints-bench.txt, which
+has more), whose hash names the environment: another
 lock file gets another environment, two checkouts share one, and a half-made one is never used (it is
 built under a temporary name and renamed when it is whole). Standard library only: it runs before
 anything is installed.
@@ -20,6 +21,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOCK_FILE = ROOT / "constraints-dev.txt"
+BENCH_LOCK_FILE = ROOT / "constraints-bench.txt"
 
 
 def cache_dir() -> pathlib.Path:
@@ -33,14 +35,14 @@ def cache_dir() -> pathlib.Path:
     return pathlib.Path(base) / "methodsecret-operator"
 
 
-def venv_dir() -> pathlib.Path:
+def venv_dir(lock_file: pathlib.Path = LOCK_FILE) -> pathlib.Path:
     """Return where the environment for this lock file and this Python is, made or not."""
-    digest = hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()[:12]
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return cache_dir() / "venv" / f"py{version}-{digest}"
 
 
-def make(target: pathlib.Path) -> None:
+def make(target: pathlib.Path, lock_file: pathlib.Path = LOCK_FILE) -> None:
     """Make the environment at `target`; one process at a time, others wait for it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with (target.parent / ".lock").open("w") as lock:
@@ -50,7 +52,7 @@ def make(target: pathlib.Path) -> None:
         # A venv's scripts hold its path, so it is built in place and marked complete at the end.
         shutil.rmtree(target, ignore_errors=True)
         started = time.monotonic()
-        say(f"Python packages: installing what {LOCK_FILE.name} pins into {target} (about 30 s)")
+        say(f"Python packages: installing what {lock_file.name} pins into {target} (about 30 s)")
         subprocess.run([sys.executable, "-m", "venv", target], check=True)
         with tempfile.TemporaryFile("w+") as log:
             done = subprocess.run(
@@ -64,7 +66,7 @@ def make(target: pathlib.Path) -> None:
                     "--no-deps",
                     "--require-hashes",
                     "--requirement",
-                    LOCK_FILE,
+                    lock_file,
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -87,12 +89,13 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    """Print the environment's path; make it first, unless only the path is asked for."""
+    """Print the environment's path; make it first, unless only the path is asked for (`--path`)."""
     if sys.version_info < (3, 11):  # noqa: UP036 - the very message for whoever has an older one
         sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12 …")
-    target = venv_dir()
+    lock_file = BENCH_LOCK_FILE if "--bench" in sys.argv else LOCK_FILE
+    target = venv_dir(lock_file)
     if "--path" not in sys.argv and not (target / "complete").exists():
-        make(target)
+        make(target, lock_file)
     print(target)
 
 
