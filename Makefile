@@ -79,6 +79,11 @@ format: venv ## format the code and mend what ruff can mend
 	@ruff format .
 	@ruff check --fix .
 
+.PHONY: docs
+docs: venv ## docs/reference and the dashboard, made anew from their sources
+	@$(RUN) -B -m dev.reference
+	@$(RUN) -B -m dev.dashboard
+
 .PHONY: wheel-test
 wheel-test: venv ## build the wheel, install it in an empty environment, run the unit tests against it
 	@$(RUN) -B -m dev.wheel_test

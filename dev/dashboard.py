@@ -1,4 +1,4 @@
-"""Makes deploy/chart/files/dashboard.json, the Grafana dashboard: `python -m dev.dashboard`.
+"""Makes deploy/chart/files/dashboard.json, the Grafana dashboard; run by `make docs`.
 
 From code, because a dashboard's JSON is ten lines of which one matters. Panels are in rows, top to bottom in
 the order in which somebody who was woken at night asks. tests/deploy/test_dashboard.py holds every expression

@@ -77,20 +77,6 @@ def unknown_fields(value: object, declared: dict[str, Any], path: str) -> list[s
     ]
 
 
-def settings_table() -> str:
-    """Return the table of settings as the README should have it."""
-    lines = ["| Setting | Values | Default | Meaning |", "|---|---|---|---|"]
-    for one in settings.catalogue():
-        cells = (f"`{one.variable}`", one.choices, one.default, one.description)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
-
-
-def test_the_settings_are_those_of_the_code() -> None:
-    found = "\n".join(line for line in section("Settings").splitlines() if line.startswith("|"))
-    assert found == settings_table(), f"the table under Settings should be:\n\n{settings_table()}\n"
-
-
 def test_every_reason_is_there_with_its_state() -> None:
     found = [(row[0], row[1]) for row in rows(section("The states of an object"))]
     wanted = [
