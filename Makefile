@@ -88,6 +88,10 @@ docs: venv ## docs/reference and the dashboard, made anew from their sources
 wheel-test: venv ## build the wheel, install it in an empty environment, run the unit tests against it
 	@$(RUN) -B -m dev.wheel_test
 
+.PHONY: chart-docs
+chart-docs: venv ## write the table of values in the chart's README
+	@$(RUN) -B -m dev.chart_docs
+
 .PHONY: lock
 lock: ## refresh constraints*.txt from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

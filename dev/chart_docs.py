@@ -1,7 +1,7 @@
 """Makes the table of values in the chart's README from values.yaml, in the manner of helm-docs.
 
-A comment that begins with `# --` describes the value below it; other comments are for readers of the file only.
-`python -m dev.chart_docs` writes the table into the README; a test compares.
+A comment that begins with `# --` describes the value below it; other comments are for the file's readers.
+`make chart-docs` writes the table into the README; a test compares.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def table(text: str) -> str:
     """Return the table for a values.yaml, in Markdown."""
     values = yaml.safe_load(text)
     rows = [
-        f"| `{path}` | `{json.dumps(value(values, path))}` | {said} |" for path, said in descriptions(text).items()
+        f"| `{path}` | `{json.dumps(value(values, path))}` | {said} |"
+        for path, said in descriptions(text).items()
     ]
     return "\n".join(["| Value | Default | Meaning |", "|---|---|---|", *rows]) + "\n"
 

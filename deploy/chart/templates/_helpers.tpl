@@ -88,10 +88,15 @@ app.kubernetes.io/component: emulator
 {{- end }}
 {{- end }}
 
+{{/* Whether the server has ValidatingAdmissionPolicy: "true" or nothing. `helm template` knows a version, but not its kinds. */}}
+{{- define "methodsecret.hasAdmissionPolicy" -}}
+{{- if or (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy") (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) }}true{{ end }}
+{{- end }}
+
 {{/* Whether there is an admission policy: "true" or nothing. */}}
 {{- define "methodsecret.admissionPolicy" -}}
 {{- if eq (toString .Values.admissionPolicy.enabled) "auto" }}
-{{- if .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy" }}true{{ end }}
+{{- include "methodsecret.hasAdmissionPolicy" . }}
 {{- else if .Values.admissionPolicy.enabled }}true{{ end }}
 {{- end }}
 

@@ -31,7 +31,7 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and (eq (toString .Values.admissionPolicy.enabled) "true") (not (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy")) }}
+{{- if and (eq (toString .Values.admissionPolicy.enabled) "true") (not (include "methodsecret.hasAdmissionPolicy" .)) }}
 {{- fail "admissionPolicy.enabled is true, but this server has no ValidatingAdmissionPolicy (admissionregistration.k8s.io/v1): upgrade it, or set auto or false." }}
 {{- end }}
 {{- if and .Values.metrics.prometheusRule.enabled (not (.Files.Get "files/alerts.yaml")) }}
