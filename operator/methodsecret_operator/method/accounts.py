@@ -17,6 +17,7 @@ import httpx
 from pydantic import SecretStr
 
 from methodsecret_operator import errors
+from methodsecret_operator.core.rounds import Rounds
 from methodsecret_operator.method import wire
 from methodsecret_operator.method.budget import Budget
 from methodsecret_operator.method.client import Deadlines, MethodClient, Observe
@@ -45,7 +46,7 @@ class Account:
 
 
 class Accounts:
-    """Makes clients on first use and closes them at the end.
+    """Makes clients on first use; closes them when nobody uses them any more, and at the end.
 
     The limits are the API's, in requests per 60 s and API key. Raises SettingsError where the trusted
     certificates (SSL_CERT_FILE, SSL_CERT_DIR, else certifi's) cannot be read. `clock` is the running event
@@ -74,6 +75,7 @@ class Accounts:
         self._waited = waited
         self._accounts: dict[tuple[str, SecretStr], Account] = {}
         self._budgets: dict[SecretStr, Budgets] = {}
+        self._rounds: Rounds[tuple[str, SecretStr]] = Rounds()
 
     async def account(self, *, base_url: str, api_key: SecretStr) -> Account:
         """Return the account of an API key, without the white space that files and Secrets tend to end in.
@@ -84,6 +86,7 @@ class Accounts:
         if not wire.is_api_key(key.get_secret_value()):
             raise errors.MethodUnauthorized(operation="ping", kind="invalid-key")
         place = (base_url.rstrip("/"), key)
+        self._rounds.use(place)
         account = self._accounts.get(place)
         if account is None:
             budgets = self.budgets(key)
@@ -123,6 +126,20 @@ class Accounts:
     def all_accounts(self) -> tuple[Account, ...]:
         """Return every account in use; which key it belongs to is not told."""
         return tuple(self._accounts.values())
+
+    async def end_round(self) -> int:
+        """Close what was not asked for in this round and the one before, and forget its key; say how many.
+
+        A budget stays for as long as the API counts what was sent: the key may come back.
+        """
+        unused = [place for place in self._rounds.end(self._accounts) if self._accounts[place].client.idle]
+        closed = [self._accounts.pop(place) for place in unused]
+        used = {key for _, key in self._accounts}
+        for key in [key for key in self._budgets if key not in used]:
+            if self._budgets[key].writes.idle and self._budgets[key].reads.idle:
+                del self._budgets[key]
+        await asyncio.gather(*(account.client.aclose() for account in closed))
+        return len(closed)
 
     async def aclose(self) -> None:
         """Close every client and forget every key."""

@@ -124,6 +124,11 @@ class RollingWindow:
             free = min(free, self._at_once + int((now - self._paced_from) * self.share / _SPAN))
         return max(0, min(free - len(self._admitted), self.limit - self._open - len(self._ended)))
 
+    def idle(self, now: float) -> bool:
+        """Whether a new window would say the same: nothing counts any more, and nothing is blocked."""
+        self._forget(now)
+        return not (self._admitted or self._ended or self._open) and now >= self._blocked_until
+
     def _forget(self, now: float) -> None:
         for times in (self._admitted, self._ended):
             while times and times[0] + _SPAN <= now:
@@ -144,6 +149,10 @@ class Slot:
         self._budget = budget
         self._admitted_at = admitted_at
         self._state = "free"
+
+    def of(self, budget: Budget) -> bool:
+        """Whether it is this budget's."""
+        return self._budget is budget
 
     def use(self) -> None:
         """Say that sending begins. Raises RuntimeError for a slot that was used or given back already."""
@@ -196,6 +205,11 @@ class Budget:
     def available(self) -> int:
         """How many slots are free right now."""
         return self._window.available(self._clock.time())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is lost when it is forgotten: nobody waits, and no request counts any more."""
+        return not self._queue and self._window.idle(self._clock.time())
 
     async def acquire(self) -> Slot:
         """Wait for a slot. The caller ends it, used or not, with `release` or by `with`."""

@@ -88,6 +88,12 @@ class MethodClient:
         self._wall_clock = wall_clock
         self._observe = observe
         self._http = _http_client(verify, self._deadlines)
+        self._in_flight = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way, so that closing it cuts nothing short."""
+        return self._in_flight == 0
 
     def __repr__(self) -> str:
         return f"MethodClient({self.base_url!r})"
@@ -130,7 +136,11 @@ class MethodClient:
         """Return the answer to one request if it is a success; raises MethodError."""
         with slot or await budget.acquire() as taken:
             taken.use()
-            answer = await self._exchange(request)
+            self._in_flight += 1
+            try:
+                answer = await self._exchange(request)
+            finally:
+                self._in_flight -= 1
             try:
                 wire.fail(request.operation, answer, now=self._wall_clock())
             except errors.MethodRateLimited as limited:

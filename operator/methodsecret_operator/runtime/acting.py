@@ -198,6 +198,9 @@ class Look:
         if self._slot is None and memory.turn is not None and memory.turn.done():
             turn, memory.turn = memory.turn, None
             self._slot = None if turn.cancelled() else turn.result()
+            if self._slot is not None and not self._slot.of(writes):
+                self._slot.release()  # the object has changed its account while it waited
+                self._slot = None
         if self._slot is None and memory.turn is None:
             self._slot = writes.try_acquire()
             if self._slot is None:

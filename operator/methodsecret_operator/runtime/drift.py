@@ -69,6 +69,7 @@ class Drift:
         for account, _ in accounts.values():
             self.owned["unmarked"] += account.inventory.others
             self.owned.update(self._owner(entry) for entry in account.inventory.marked())
+        await self._gatherer.end_round()
 
     def _owner(self, entry: MarkedSecret) -> str:
         key = self._gatherer.object_of(entry.marker)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
 from pydantic import SecretStr
 
 from methodsecret_operator.core import identity
@@ -32,6 +33,8 @@ from methodsecret_operator.runtime.sources import Sources
 
 SETTLE_BY_SCAN_AFTER: Final = timedelta(seconds=60)
 """How long a create may be of unknown outcome before it is looked for in a fresh inventory."""
+
+_log = structlog.get_logger(__name__)
 
 _NOT_READ: Final = Problem(Reason.PENDING, Sentence.SETTLING)
 """Stands for a value that nobody needs."""
@@ -224,6 +227,12 @@ class Gatherer:
         except MethodUnauthorized:
             return None, Problem(Reason.UNAUTHORIZED, Sentence.API_KEY_UNUSABLE)
         return account, AccountReady(environment=environment)
+
+    async def end_round(self) -> None:
+        """Let go of API keys and accounts that no object uses any more; called after each resync."""
+        self.sources.end_round()
+        if closed := await self._accounts.end_round():
+            _log.info("accounts closed: no object uses them any more", count=closed)
 
     async def _terminating(self, namespace: str) -> bool:
         try:

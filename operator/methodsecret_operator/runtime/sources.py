@@ -1,7 +1,8 @@
 """Reads what an object refers to: the value's Secret and the API key's, each as it is or as a problem.
 
 Secrets are read one at a time, when they are needed, and their data is dropped with the answer. Only API
-keys are remembered, each with the version of its Secret, so that many objects with one key cost one read.
+keys are remembered, each with the version of its Secret, so that many objects with one key cost one read,
+and only for as long as an object refers to them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.resource import MethodSecret, SecretKeySelector
+from methodsecret_operator.core.rounds import Rounds
 from methodsecret_operator.core.selector import Selector
 from methodsecret_operator.core.snapshot import Problem, SourceValue
 from methodsecret_operator.errors import KubeForbidden, KubeNotFound
@@ -38,6 +40,7 @@ class Sources:
         self._watch = watch
         self._selector = Selector(selector or "")
         self._keys: dict[tuple[str, str, str], ApiKey] = {}
+        self._rounds: Rounds[tuple[str, str, str]] = Rounds()
 
     @property
     def watched(self) -> bool:
@@ -73,6 +76,7 @@ class Sources:
         assert obj.spec.account is not None  # noqa: S101 - the caller asks only where there is one
         ref, namespace = obj.spec.account.api_key_secret_ref, obj.metadata.namespace
         place = (namespace, ref.name, ref.key)
+        self._rounds.use(place)
         known = self._keys.get(place)
         if known is not None and self._seen(namespace, ref.name) == known.version:
             return known.value
@@ -94,6 +98,11 @@ class Sources:
         key = ApiKey(version=(secret.uid, secret.resource_version), value=SecretStr(text.strip()))
         self._keys[place] = key
         return key.value
+
+    def end_round(self) -> None:
+        """Forget the API keys that no object has asked for in this round and the one before."""
+        for place in self._rounds.end(self._keys):
+            del self._keys[place]
 
     def _seen(self, namespace: str, name: str) -> tuple[str, str] | None:
         meta = self._watch.get(namespace, name) if self._watch is not None else None

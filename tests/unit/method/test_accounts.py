@@ -10,10 +10,25 @@ from pydantic import SecretStr
 
 from methodsecret_operator import errors
 from methodsecret_operator.method.accounts import Accounts
+from methodsecret_operator.method.budget import WINDOW, Timer
 from tests.unit.method.servers import always, raw_server, reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+
+class Stopwatch:
+    """Time that passes only when the test says so; its alarms never ring."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        raise NotImplementedError("nobody waits here")
+
 
 ONE, OTHER = "https://dev.methodfi.com", "https://sandbox.methodfi.com"
 
@@ -115,3 +130,63 @@ async def test_every_request_is_told_of_with_what_came_of_it() -> None:
     assert waits == ["reads", "writes", "reads"]
     assert accounts.all_accounts() == (account,)
     await accounts.aclose()
+
+
+async def test_an_account_nobody_asks_for_is_closed_after_two_rounds() -> None:
+    accounts = Accounts(writes_per_minute=100, reads_per_minute=200)
+    async with raw_server() as server:
+        server.talk = always(server, reply(b"{}"))
+        left = (await accounts.account(base_url=server.url, api_key=SecretStr("sk_left"))).client
+        await left.ping()
+        for expected in (0, 0):
+            await accounts.account(base_url=server.url, api_key=SecretStr("sk_used"))
+            assert await accounts.end_round() == expected, "its use may be of the round's last moment"
+            await accounts.account(base_url=server.url, api_key=SecretStr("sk_used"))
+        assert await accounts.end_round() == 1
+        assert len(accounts.all_accounts()) == 1
+        with pytest.raises(errors.MethodUnavailable):
+            await left.ping()
+        again = (await accounts.account(base_url=server.url, api_key=SecretStr("sk_left"))).client
+        assert again is not left
+        await again.ping()
+    await accounts.aclose()
+
+
+async def test_what_an_api_key_has_sent_counts_when_it_comes_back() -> None:
+    clock = Stopwatch()
+    accounts = Accounts(writes_per_minute=100, reads_per_minute=200, clock=clock)
+    key = SecretStr("sk_1")
+    first = (await accounts.account(base_url=ONE, api_key=key)).client
+    with await first.writes.acquire() as slot:
+        slot.use()
+    before = first.writes
+    for _ in range(3):
+        await accounts.end_round()
+    assert len(accounts.all_accounts()) == 0
+    assert accounts.budgets(key).writes is before, "the API counts it for a minute more"
+    clock.now += WINDOW + 1
+    await accounts.end_round()
+    assert accounts.all_budgets() == (), "now nothing is lost with it"
+    await accounts.aclose()
+
+
+async def test_an_account_with_a_request_under_way_is_not_closed() -> None:
+    accounts = Accounts(writes_per_minute=100, reads_per_minute=200)
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await go_on.wait()
+        writer.write(reply(b"{}"))
+        await writer.drain()
+
+    async with raw_server() as server:
+        server.talk = slow
+        client = (await accounts.account(base_url=server.url, api_key=SecretStr("sk_1"))).client
+        pinged = asyncio.create_task(client.ping())
+        await asked.wait()
+        assert [await accounts.end_round() for _ in range(3)] == [0, 0, 0]
+        go_on.set()
+        await pinged
+        assert await accounts.end_round() == 1

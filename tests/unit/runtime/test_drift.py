@@ -161,3 +161,14 @@ async def test_an_object_that_cannot_be_read_or_has_no_account_stops_no_other(
     server.faults[f"GET /api/v1/namespaces/{gen.NAMESPACE}/secrets/down"].append(500)
     world.cache.observe(gen.raw_object(status=gen.raw_ready_status(id="sec_missing")))
     assert await world.look() == [KEY]
+
+
+async def test_an_account_that_no_object_uses_any_more_is_closed(world: World) -> None:
+    world.cache.observe(gen.raw_object())
+    for _ in range(4):
+        await world.look()
+        assert len(world.accounts.all_accounts()) == 1, "in use: kept"
+    world.cache.drop(KEY, uid=gen.UID)
+    await world.look()
+    await world.look()
+    assert len(world.accounts.all_accounts()) == 0

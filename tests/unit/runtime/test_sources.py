@@ -112,3 +112,19 @@ async def test_no_secret_with_an_api_key(kube: KubeClient, server: KubeServer, w
     assert await sources.api_key(OWN) == Problem(
         Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_NOT_READABLE, retry="backoff"
     )
+
+
+async def test_an_api_key_that_nobody_asks_for_is_forgotten(
+    kube: KubeClient, server: KubeServer, watch: SecretWatch
+) -> None:
+    sources = Sources(kube=kube, watch=watch, selector=None)
+    server.put_secret("method", {"token": b"sk_1"})
+    seen(watch, gen.SECRET_VERSION)
+    for _ in range(3):
+        await sources.api_key(OWN)
+        sources.end_round()
+    assert server.seen == [GET_KEY], "asked for in each round: kept"
+    sources.end_round()
+    sources.end_round()
+    assert await sources.api_key(OWN) == SecretStr("sk_1")
+    assert server.seen == [GET_KEY] * 2
