@@ -44,10 +44,15 @@ tools: venv ## helm, kubeconform, actionlint, promtool, gitops: built with Go wh
 demo: venv controlplane ## the operator at work on a real kube-apiserver (KEEP=1 leaves it up)
 	@$(RUN) -m dev.demo $(if $(KEEP),--keep)
 
+# Most tests wait for processes that they started, so two run side by side, each with a control plane of
+# its own; the tests of one file stay together, as they share what is slow to start. PROCESSES=0: one by one.
+PROCESSES ?= 2
+
 .PHONY: test
 test: venv controlplane tools ## every test, on a real kube-apiserver and the emulator, with coverage
 	@kept="$$(mktemp -d)"; trap 'rm -rf "$$kept"' EXIT; \
-	COVERAGE_FILE="$$kept/coverage" $(PYTEST) --basetemp="$$kept/tmp" --cov --cov-report=term $(ARGS)
+	COVERAGE_FILE="$$kept/coverage" $(PYTEST) -n $(PROCESSES) --dist loadfile --basetemp="$$kept/t" \
+		--cov --cov-report=term $(ARGS)
 
 .PHONY: soak
 soak: venv controlplane ## what takes long: the operator killed at every request of every scenario, silent watches

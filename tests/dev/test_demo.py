@@ -143,7 +143,8 @@ def test_an_interrupted_one_leaves_nothing(
     assert one.output.endswith("Interrupted; everything is taken away.\n")
     assert "Traceback" not in one.output
     assert one.files() == []
-    assert one.processes() == {}
+    # Interrupted in the very fork of a child, it ends that child by its own end, and not before.
+    one.wait_until_gone()
 
 
 def test_a_killed_one_leaves_nothing(demo: Callable[..., Demo]) -> None:
