@@ -23,7 +23,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -87,9 +87,21 @@ class WarmStart:
                 self._server.wait()
             self._orders = self._server = None
 
-    def __call__(self, *, env: Mapping[str, str], cwd: Path, log: IO[bytes]) -> Forked:
-        """Start `methodsecret-operator run`."""
-        order = json.dumps({"env": dict(env), "cwd": str(cwd)}).encode()
+    def __call__(
+        self,
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        log: IO[bytes],
+        arguments: Sequence[str] = ("run",),
+        stdout: Path | None = None,
+    ) -> Forked:
+        """Start `methodsecret-operator` with these arguments. What it says goes into `log`.
+
+        With `stdout`, a file to be made, that is for its standard error alone.
+        """
+        asked = {"env": dict(env), "cwd": str(cwd), "arguments": [*arguments], "stdout": str(stdout or "")}
+        order = json.dumps(asked).encode()
         with self._lock:
             if self._orders is None:
                 self._server, self._orders = _start_server(env)
@@ -131,8 +143,8 @@ def _read_number(pipe: int) -> int:
 # --- in the process that forks ----------------------------------------------------------------------
 
 
-def _serve(orders: socket.socket) -> bool:
-    """Fork for each order. Returns True in a child, to be the operator; False when the owner has gone."""
+def _serve(orders: socket.socket) -> list[str]:
+    """Fork for each order. Returns its arguments in a child; none when the owner has gone."""
     for name in _PRELOADED:
         importlib.import_module(name)
     gc.collect()
@@ -154,7 +166,7 @@ def _serve(orders: socket.socket) -> bool:
                 continue
             head, (log, told) = _received(orders)
             if not head:
-                return False
+                return []
             order = json.loads(_exactly(orders, _HEAD.unpack(head)[0]))
             me = os.getpid()
             if (pid := os.fork()) == 0:
@@ -164,7 +176,7 @@ def _serve(orders: socket.socket) -> bool:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 _become(order, log, parent=me)
-                return True
+                return list(order["arguments"])
             os.close(log)
             told_at[pid] = told
             os.write(told, _CODE.pack(pid))
@@ -205,14 +217,18 @@ def _become(order: Mapping[str, Any], log: int, *, parent: int) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)
+    if order["stdout"]:
+        stdout = os.open(order["stdout"], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.dup2(stdout, 1)
+        os.close(stdout)
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
 
 
 if __name__ == "__main__":
-    if _serve(socket.socket(fileno=int(sys.argv[1]))):
+    if arguments := _serve(socket.socket(fileno=int(sys.argv[1]))):
         from methodsecret_operator.__main__ import main
 
         # Not os._exit: what is to be done at the end of a process is done, a coverage report for one.
-        sys.exit(main(["run"]))
+        sys.exit(main(arguments))

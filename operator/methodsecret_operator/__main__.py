@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -101,6 +101,22 @@ _EXTRA: Final = {"allow_extra_args": True}
 """For every command: see _load."""
 
 
+def _output(ctx: click.Context, _: click.Parameter, text: str) -> str:
+    if text not in {"table", "json"}:  # not by click.Choice, which repeats what was typed
+        ctx.fail("--output must be table or json")
+    return text
+
+
+_output_flag = click.option(
+    "--output",
+    default="table",
+    metavar="table|json",
+    show_default=True,
+    callback=_output,
+    help="table: for people; json: for programs",
+)
+
+
 @click.group(
     name=PROGRAM,
     cls=_Commands,
@@ -147,6 +163,72 @@ def release(ctx: click.Context, /, *, dry_run: bool, yes: bool, force: bool, **f
     from methodsecret_operator.commands import release as command  # noqa: PLC0415 - so that --help is fast
 
     return _finish(command.run(chosen, dry_run=dry_run, yes=yes, force=force))
+
+
+@cli.command(short_help="List the secrets at Method that no object stands behind.")
+@_setting_flags(
+    "kubeconfig",
+    "api_key_file",
+    "api_key",
+    "environment",
+    "base_url",
+    "cluster_name",
+    "cluster_aliases",
+    "namespaces",
+    "operator_namespace",
+    "digest_key_secret",
+    "writes_per_minute",
+    "reads_per_minute",
+    "log_format",
+    "log_level",
+)
+@click.option(
+    "--min-age", default="1h", metavar="DURATION", show_default=True, help="how old an orphan must be"
+)
+@_output_flag
+@click.option("--delete", is_flag=True, help="delete the orphans named by ids, or with --all all of them")
+@click.option("--all", "every", is_flag=True, help="with --delete: every orphan in the list; asks first")
+@click.option("--yes", is_flag=True, help="do not ask")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.pass_context
+def orphans(
+    ctx: click.Context,
+    /,
+    *,
+    min_age: str,
+    output: Literal["table", "json"],
+    delete: bool,
+    every: bool,
+    yes: bool,
+    ids: tuple[str, ...],
+    **flags: str | None,
+) -> int:
+    r"""List the secrets at Method that no object stands behind.
+
+    These carry the marker of this cluster and its digest key, their object does not exist, no object and no
+    ConfigMap of ours names them, and they are older than --min-age. Objects deleted with deletionPolicy
+    Retain leave theirs on purpose.
+
+    \b
+    methodsecret-operator orphans --delete sec_a sec_b
+    methodsecret-operator orphans --delete --all
+
+    \b
+    Exit codes: 0 done, 1 something was not judged or not deleted, 2 wrong use.
+    """
+    from methodsecret_operator.commands import orphans as command  # noqa: PLC0415 - so that --help is fast
+    from methodsecret_operator.method.wire import is_secret_id  # noqa: PLC0415 - so that --help is fast
+
+    if delete != bool(ids or every) or (ids and every):
+        ctx.fail("--delete takes ids or --all, one of them, and these are for --delete only")
+    if not all(is_secret_id(one) for one in ids):
+        ctx.fail("an id is sec_ and letters, digits or underscores; one of those given is not")
+    age = command.parse_age(min_age)
+    if age is None:
+        ctx.fail("--min-age must be a duration such as 90s, 1.5h or 1h30m")
+    chosen = _load(ctx, flags, level="WARNING")
+    wanted: tuple[str, ...] | Literal["all"] = "all" if every else ids
+    return _finish(command.run(chosen, min_age=age, output=output, delete=wanted, yes=yes))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

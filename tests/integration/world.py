@@ -10,7 +10,6 @@ import base64
 import json
 import pathlib
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -94,18 +93,20 @@ class World:
             "METHODSECRET_OPERATOR_NAMESPACE": "methodsecret-system",
             **{f"METHODSECRET_{name}": text for name, text in env.items()},
         }
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "methodsecret_operator", *arguments],
-            cwd=self.directory,
-            env=clean_environment() | settings,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        self.said.append(done.stdout + done.stderr)
+        number = len(self.said)
+        self.said.append("")
+        stdout, stderr = (self.directory / f"command-{number}.{name}" for name in ("out", "err"))
+        with stderr.open("xb") as log:
+            process = warm_start()(
+                env=clean_environment() | settings,
+                cwd=self.directory,
+                log=log,
+                arguments=arguments,
+                stdout=stdout,
+            )
+        code = await asyncio.to_thread(process.wait, 60)
+        done = subprocess.CompletedProcess(arguments, code, stdout.read_text(), stderr.read_text())
+        self.said[number] = done.stdout + done.stderr
         return done
 
     # --- the cluster ----------------------------------------------------------------------------

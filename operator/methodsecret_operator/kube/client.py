@@ -16,7 +16,7 @@ from yarl import URL
 
 from methodsecret_operator.core.snapshot import ConfigMapSeen
 from methodsecret_operator.errors import KubeError, KubeUnavailable
-from methodsecret_operator.kube import finalizer, wire
+from methodsecret_operator.kube import finalizer, published, wire
 from methodsecret_operator.kube import lease as leases
 
 if TYPE_CHECKING:
@@ -76,7 +76,15 @@ class KubeClient:
 
         A 429 with Retry-After is waited out: a CRD just established answers so until its storage is up.
         """
-        return Listing(self._pages(namespace, page, selector))
+        return Listing(
+            self._pages(
+                lambda token: wire.list_methodsecrets(namespace, limit=page, token=token, selector=selector)
+            )
+        )
+
+    def list_published(self, namespace: str | None) -> Listing:
+        """Read all ConfigMaps with our label, as list_methodsecrets does."""
+        return Listing(self._pages(lambda token: published.list_request(namespace, token=token)))
 
     async def patch_methodsecret_status(
         self, namespace: str, name: str, patch: Mapping[str, Any]
@@ -179,12 +187,10 @@ class KubeClient:
         """Send one request and read the whole answer, whatever its status."""
         return await send(self._connection, request, limits=self._timeout)
 
-    async def _pages(
-        self, namespace: str | None, limit: int, selector: str | None
-    ) -> AsyncIterator[wire.Page]:
+    async def _pages(self, request_for: Callable[[str | None], wire.Request]) -> AsyncIterator[wire.Page]:
         token: str | None = None
         while True:
-            request = wire.list_methodsecrets(namespace, limit=limit, token=token, selector=selector)
+            request = request_for(token)
             page = await self._page(request)
             yield page
             token = page.next_token

@@ -136,7 +136,7 @@ class Inventory:
         listed: dict[str, RemoteSecret] = {}
         whole, total = True, None
         try:
-            async for page in self._pages():
+            async for page in pages(self._client):
                 whole = whole and page.unreadable == 0
                 total = page.total
                 listed.update((secret.id, _names_only(secret)) for secret in page.secrets)
@@ -158,20 +158,6 @@ class Inventory:
         self.refused, self.whole, self.scanned_at = False, whole, began
         _log.info("inventory scanned", marked=len(self._owner_of), others=len(self._others), whole=whole)
 
-    async def _pages(self) -> AsyncIterator[Page]:
-        cursor: str | None = None
-        seen: set[str] = set()
-        for _ in range(_MAX_PAGES):
-            page = await self._client.list_page(cursor=cursor)
-            yield page
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-            if cursor in seen:
-                break
-            seen.add(cursor)
-        raise MethodUnavailable(operation="list", kind="unreadable")
-
     def _put(self, secret: RemoteSecret) -> None:
         marker = Marker.read(secret.metadata)
         if secret.status == DELETED:
@@ -192,6 +178,22 @@ class Inventory:
             del entries[secret_id]
             if not entries:
                 del self._by_owner[owner]
+
+
+async def pages(client: MethodClient) -> AsyncIterator[Page]:
+    """Yield every page of an account's list. Raises MethodError, also where the list goes in a circle."""
+    cursor: str | None = None
+    seen: set[str] = set()
+    for _ in range(_MAX_PAGES):
+        page = await client.list_page(cursor=cursor)
+        yield page
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+        if cursor in seen:
+            break
+        seen.add(cursor)
+    raise MethodUnavailable(operation="list", kind="unreadable")
 
 
 def _names_only(secret: RemoteSecret) -> RemoteSecret:

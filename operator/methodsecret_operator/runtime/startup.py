@@ -32,7 +32,9 @@ T = TypeVar("T")
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 _DATA_KEY: Final = "digest-key"
 _LABELS: Final = {"app.kubernetes.io/managed-by": "methodsecret-operator"}
-_SYSTEM: Final = "kube-system"
+SYSTEM_NAMESPACE: Final = "kube-system"
+"""Its uid is the cluster's name where it has none of its own."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -57,27 +59,20 @@ async def cluster(
     """
     if name is None:
         name = await _insist(
-            lambda: kube.namespace_uid(_SYSTEM),
-            hint=f"set CLUSTER_NAME, or let the operator get the namespace {_SYSTEM}",
+            lambda: kube.namespace_uid(SYSTEM_NAMESPACE),
+            hint=f"set CLUSTER_NAME, or let the operator get the namespace {SYSTEM_NAMESPACE}",
         )
     key = await _insist(
-        lambda: _digest_key(kube, namespace, secret),
+        lambda: _made_digest_key(kube, namespace, secret),
         hint=f"let the operator get and create Secrets in {namespace}, or create {secret} there",
     )
     _log.info("cluster identified", cluster=name, digest_key_id=key.id)
     return Cluster(name=name, digest_key=key, aliases=aliases)
 
 
-async def _digest_key(kube: KubeClient, namespace: str, name: str) -> DigestKey:
-    try:
-        found = await kube.get_secret(namespace, name)
-    except KubeNotFound:
-        try:
-            await kube.create_secret(namespace, name, {_DATA_KEY: secrets.token_bytes(32)}, labels=_LABELS)
-            _log.warning("digest key made: back it up", secret=f"{namespace}/{name}")
-        except KubeConflict:
-            pass  # another operator was faster: its key is the one
-        found = await kube.get_secret(namespace, name)
+async def digest_key(kube: KubeClient, namespace: str, name: str) -> DigestKey:
+    """Return the digest key in a Secret. Raises KubeError, and SettingsError where none can be used."""
+    found = await kube.get_secret(namespace, name)
     try:
         return DigestKey(base64.b64decode(found.data.get(_DATA_KEY, ""), validate=True))
     except (binascii.Error, ValueError):
@@ -85,6 +80,18 @@ async def _digest_key(kube: KubeClient, namespace: str, name: str) -> DigestKey:
             f"Secret {namespace}/{name} (DIGEST_KEY_SECRET): its key {_DATA_KEY} must hold at least 16 random"
             " bytes. Restore it from the backup; a new one makes the operator lose track of what it stored."
         ) from None
+
+
+async def _made_digest_key(kube: KubeClient, namespace: str, name: str) -> DigestKey:
+    try:
+        return await digest_key(kube, namespace, name)
+    except KubeNotFound:
+        try:
+            await kube.create_secret(namespace, name, {_DATA_KEY: secrets.token_bytes(32)}, labels=_LABELS)
+            _log.warning("digest key made: back it up", secret=f"{namespace}/{name}")
+        except KubeConflict:
+            pass  # another operator was faster: its key is the one
+        return await digest_key(kube, namespace, name)
 
 
 async def _insist(ask: Callable[[], Awaitable[T]], *, hint: str) -> T:
