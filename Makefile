@@ -49,7 +49,8 @@ demo: venv controlplane ## the operator at work on a real kube-apiserver (KEEP=1
 PROCESSES ?= 2
 
 .PHONY: test
-test: venv controlplane tools ## every test, on a real kube-apiserver and the emulator, with coverage
+test: venv controlplane ## every test, on a real kube-apiserver and the emulator, with coverage
+	@$(RUN) -m dev.tools --quiet --if-possible
 	@kept="$$(mktemp -d)"; trap 'rm -rf "$$kept"' EXIT; \
 	COVERAGE_FILE="$$kept/coverage" $(PYTEST) -n $(PROCESSES) --dist loadfile --basetemp="$$kept/t" \
 		--cov --cov-report=term $(ARGS)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dev import tools
+from dev.controlplane import build
+from dev.controlplane.errors import NoGoError, NotAvailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +50,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from dev.controlplane import binaries  # noqa: PLC0415 - unit tests do without it
 
         binaries.ensure()
-    tools.ensure(name for name in tools.TOOLS if name in used)
+    try:
+        tools.ensure(name for name in tools.TOOLS if name in used)
+    except NoGoError:
+        if os.environ.get("CI") == "true":
+            raise
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,34 +80,43 @@ def control_plane() -> Iterator[ControlPlane]:
         yield plane
 
 
+def _tool(name: str) -> Path:
+    try:
+        return tools.path(name)
+    except NotAvailableError:
+        if build.find_go():
+            raise
+        pytest.skip(f"{name} is not there, and no Go to build it with")
+
+
 @pytest.fixture(scope="session")
 def helm() -> Path:
     """Return the helm program, of the version that dev/tools pins."""
-    return tools.path("helm")
+    return _tool("helm")
 
 
 @pytest.fixture(scope="session")
 def kubeconform() -> Path:
     """Return the kubeconform program, of the version that dev/tools pins."""
-    return tools.path("kubeconform")
+    return _tool("kubeconform")
 
 
 @pytest.fixture(scope="session")
 def actionlint() -> Path:
     """Return the actionlint program, of the version that dev/tools pins."""
-    return tools.path("actionlint")
+    return _tool("actionlint")
 
 
 @pytest.fixture(scope="session")
 def promtool() -> Path:
     """Return the promtool program, of the version that dev/tools pins."""
-    return tools.path("promtool")
+    return _tool("promtool")
 
 
 @pytest.fixture(scope="session")
 def gitops() -> Path:
     """Return our own program that says what Argo CD and Flux make of an object (dev/tools/gitops)."""
-    return tools.path("gitops")
+    return _tool("gitops")
 
 
 @pytest.fixture

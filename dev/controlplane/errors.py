@@ -5,6 +5,10 @@ class NotAvailableError(Exception):
     """The programs are nowhere and cannot be got; the message says what to do."""
 
 
+class NoGoError(NotAvailableError):
+    """They would have to be built, and there is no Go to build them with."""
+
+
 class StartError(RuntimeError):
     """A program of the control plane did not come up; the message holds the end of its log."""
 

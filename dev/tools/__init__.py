@@ -18,7 +18,7 @@ from typing import Final
 from dev.controlplane import build, cache, pins
 from dev.controlplane.binaries import say_to_stderr
 from dev.controlplane.build import Program
-from dev.controlplane.errors import NotAvailableError
+from dev.controlplane.errors import NoGoError, NotAvailableError
 from dev.venv import cache_dir
 
 _HERE: Final = Path(__file__).resolve().parent
@@ -105,7 +105,8 @@ def ensure(
 ) -> None:
     """Build those of these tools that are not in the cache, one process at a time.
 
-    `go` is the go command, found by itself where absent ("" for none). Raises NotAvailableError.
+    `go` is the go command, found by itself where absent ("" for none). Raises NoGoError where there is none
+    and one is needed, NotAvailableError where a build fails.
     """
     root = root or default_root()
     wanted = list(names)
@@ -113,7 +114,7 @@ def ensure(
         return
     go = build.find_go() if go is None else go
     if not go:
-        raise NotAvailableError(
+        raise NoGoError(
             f"{', '.join(_missing(wanted, root))}: not in the cache, and there is no go command to build"
             " with. Install Go 1.26 or newer."
         )

@@ -10,6 +10,8 @@ import pytest
 
 from dev import tools
 from dev.controlplane import NotAvailableError, build
+from dev.controlplane.errors import NoGoError
+from dev.tools.__main__ import main
 
 SMALL = 'package main\n\nvar version = "none"\n\nfunc main() { println("small", version) }\n'
 
@@ -65,7 +67,7 @@ def test_a_changed_pin_is_another_tool(tmp_path: Path, small: Path, go: str) -> 
 
 def test_without_go_the_message_says_what_to_do(tmp_path: Path, small: Path) -> None:
     assert small.exists()
-    with pytest.raises(NotAvailableError, match=r"^small: not in the cache, .* Install Go 1\.26 or newer\.$"):
+    with pytest.raises(NoGoError, match=r"^small: not in the cache, .* Install Go 1\.26 or newer\.$"):
         tools.ensure(["small"], root=tmp_path / "root", go="")
 
 
@@ -82,3 +84,30 @@ def test_every_tool_is_a_tool_line_of_its_module_with_a_version() -> None:
         assert re.search(rf"^(tool |module )?\t?{re.escape(tool.package)}$", text, re.MULTILINE), tool.package
         assert re.fullmatch(r"v\d+\.\d+\.\d+|[0-9a-f]{12}", tools.version(tool.package, tool.module))
         assert tool.flags.endswith(f"={tools.version(tool.package, tool.module)}")
+
+
+@pytest.mark.parametrize(
+    ("option", "ci", "code", "reason"),
+    [
+        ("--if-possible", "", 0, "a machine without Go passes `make test`, and is told what it leaves out"),
+        ("--if-possible", "true", 1, "CI must not leave anything out unnoticed"),
+        ("--quiet", "", 1, "who asks for the tools wants them"),
+    ],
+)
+def test_the_command_without_go(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    option: str,
+    ci: str,
+    code: int,
+    reason: str,
+) -> None:
+    monkeypatch.setenv("METHODSECRET_CACHE", str(tmp_path))
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(build, "find_go", lambda: None)
+    assert main(["helm", "--quiet", option]) == code, reason
+    told = capsys.readouterr().err
+    assert told.startswith("helm: not in the cache, and there is no go command")
+    assert ("skipped" in told) == (code == 0)
