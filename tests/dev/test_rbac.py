@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.rbac_questions import DIGEST_KEY, HOME, KIND, LEASE, LEASES, REFUSED, Row, granted, may
 
 if TYPE_CHECKING:
     from dev.controlplane import ControlPlane
 
 BASE = Path(__file__).parents[2] / "deploy" / "kustomize" / "base"
-HOME = "methodsecret-system"
 OPERATOR = f"system:serviceaccount:{HOME}:methodsecret-operator"
-DIGEST_KEY = "methodsecret-operator-digest-key"
 
 
-class Row(NamedTuple):
-    """One question to the authorizer; `namespace` None asks about all of them."""
-
-    reason: str
-    verb: str
-    resource: str
-    namespace: str | None = "payments"
-    name: str = ""
-
-    @property
-    def question(self) -> list[str]:
-        resource, _, subresource = self.resource.partition("/")
-        where = f"--namespace={self.namespace}" if self.namespace else "--all-namespaces"
-        return [
-            self.verb,
-            f"{resource}/{self.name}" if self.name else resource,
-            *([f"--subresource={subresource}"] if subresource else []),
-            where,
-        ]
-
-
-KIND = "methodsecrets.methodfi.com"
-LEASE = "methodsecret-operator"
-LEASES = "leases.coordination.k8s.io"
 ALLOWED = [
     Row("an object is read live before a POST that could duplicate", "get", KIND),
     Row("resync lists them all", "list", KIND, None),
@@ -64,29 +40,6 @@ ALLOWED = [
     Row("a standby looks whether the Lease is free", "get", LEASES, HOME, LEASE),
     Row("the leader renews the Lease", "update", LEASES, HOME, LEASE),
 ]
-REFUSED = [
-    Row("specs belong to people and GitOps", "update", KIND),
-    Row("objects are for others to make", "create", KIND),
-    Row("objects are for others to delete", "delete", KIND),
-    Row("status is patched under a lock, never replaced", "update", f"{KIND}/status"),
-    Row("Secrets are never written: not the sources", "update", "secrets", name="acme"),
-    Row("Secrets are never written: not by patch", "patch", "secrets", name="acme"),
-    Row("Secrets are never deleted", "delete", "secrets", name="acme"),
-    Row("Secrets are made in its own namespace only", "create", "secrets"),
-    Row("the digest key is never replaced", "update", "secrets", HOME, DIGEST_KEY),
-    Row("the digest key is never lost by our hand", "delete", "secrets", HOME, DIGEST_KEY),
-    Row("ConfigMaps are applied, never replaced", "update", "configmaps", name="acme"),
-    Row("other programs' Leases are not ours", "update", LEASES, HOME, "kube-scheduler"),
-    Row("Leases are in its own namespace only", "get", LEASES, "kube-system", LEASE),
-    Row("Leases are never deleted", "delete", LEASES, HOME, LEASE),
-    Row("Events are not read", "list", "events"),
-    Row("Events are not changed", "patch", "events"),
-    Row("kopf's scanning of namespaces is off", "list", "namespaces", None),
-    Row("kopf's scanning of definitions is off", "list", "customresourcedefinitions", None),
-    Row("no token for another account", "create", "serviceaccounts/token", HOME, "default"),
-    Row("no way to more rights", "create", "clusterrolebindings", None),
-    Row("no way into Pods", "create", "pods/exec"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +53,12 @@ def shipped(control_plane: ControlPlane, crd: dict[str, Any]) -> ControlPlane:
 
 @pytest.mark.parametrize("row", ALLOWED, ids=lambda row: row.reason)
 def test_the_operator_may(shipped: ControlPlane, row: Row) -> None:
-    assert _can_i(shipped, row) == "yes"
+    assert may(shipped, OPERATOR, row)
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.reason)
 def test_the_operator_may_not(shipped: ControlPlane, row: Row) -> None:
-    assert _can_i(shipped, row) == "no"
+    assert not may(shipped, OPERATOR, row)
 
 
 @pytest.mark.parametrize(
@@ -142,30 +95,4 @@ def test_the_operator_may_not(shipped: ControlPlane, row: Row) -> None:
 def test_nothing_else_is_granted(
     shipped: ControlPlane, namespace: str, expected: dict[tuple[str, str, str], set[str]]
 ) -> None:
-    # What an account without any role has (it may ask what it may do) is not of our making.
-    nobody = _rules(shipped, f"system:serviceaccount:{HOME}:nobody", namespace)
-    granted = {key: verbs for key, verbs in _rules(shipped, OPERATOR, namespace).items() if key not in nobody}
-    assert expected == granted
-
-
-def _can_i(plane: ControlPlane, row: Row) -> str:
-    # "no" comes with exit code 1.
-    return plane.run_kubectl("auth", "can-i", f"--as={OPERATOR}", *row.question, check=False).strip()
-
-
-def _rules(plane: ControlPlane, user: str, namespace: str) -> dict[tuple[str, str, str], set[str]]:
-    answer = plane.http.post(
-        "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
-        headers={"Impersonate-User": user},
-        json={"spec": {"namespace": namespace}},
-    )
-    answer.raise_for_status()
-    status = answer.json()["status"]
-    assert not status["incomplete"]
-    found: dict[tuple[str, str, str], set[str]] = {}
-    for rule in status["resourceRules"]:
-        for group in rule["apiGroups"]:
-            for resource in rule["resources"]:
-                for name in rule.get("resourceNames", [""]):
-                    found.setdefault((group, resource, name), set()).update(rule["verbs"])
-    return found
+    assert expected == granted(shipped, OPERATOR, namespace)
