@@ -199,10 +199,8 @@ async def _live(place: Place, mode: Mode) -> None:
         }
     )
     world.secret()
-    world.method_secret(
-        deletionPolicy="Delete",
-        **{"publish": {"configMap": {"name": "out", "key": "id"}}} if publishes else {},
-    )
+    spec: dict[str, Any] = {"publish": {"configMap": {"name": "out", "key": "id"}}} if publishes else {}
+    world.method_secret(deletionPolicy="Delete", **spec)
     first = (await world.until(ready()))["status"]["id"]
     if publishes:
         assert first in world.get("out", "configmaps")["data"].values()
