@@ -27,7 +27,7 @@ _HOP_BY_HOP: Final = frozenset({"host", "connection", "keep-alive", "transfer-en
 _NAMESPACED: Final = re.compile(r"^/(?:api/v1|apis/methodfi\.com/v1)(?:/namespaces/[^/]+)?/([^?]+)$")
 _PLACE: Final = re.compile(r"\bfaults-[0-9a-f]{8}\b")  # see place.py: its digest key is called after it too
 _SECRET_ID: Final = re.compile(r"/sec_[^/]+")
-_EXPIRED: Final = {
+_EXPIRED: Final[dict[str, Any]] = {
     "type": "ERROR",
     "object": {
         "kind": "Status",
@@ -178,9 +178,17 @@ class Proxy:
 
     def expire(self, label: str) -> int:
         """End the watches that are open with a 410 in the stream; return how many there are."""
+        return self._end(label, _EXPIRED)
+
+    def fail(self, label: str) -> int:
+        """End the watches that are open with a 500 in the stream; return how many there are."""
+        status = {**_EXPIRED["object"], "message": "made up", "reason": "InternalError", "code": 500}
+        return self._end(label, {"type": "ERROR", "object": status})
+
+    def _end(self, label: str, event: dict[str, Any]) -> int:
         streams = [stream for stream in self._streams if stream.record.label == label]
         for stream in streams:
-            stream.end.set_result(json.dumps(_EXPIRED).encode() + b"\n")
+            stream.end.set_result(json.dumps(event).encode() + b"\n")
         return len(streams)
 
     async def until(self, seen: Callable[[list[Recorded]], bool], *, seconds: float = 30.0) -> None:

@@ -132,3 +132,12 @@ async def test_readyz_waits_until_all_objects_are_known(
             control_plane.http.delete(f"{LEASES}/methodsecret-operator")
         else:
             await place.until(ready())
+
+
+async def test_a_watch_that_dies_ends_the_process_as_a_failure(places: Places) -> None:
+    async with places() as place:
+        operator = await place.start_operator(SOURCE_WATCH="poll")
+        await place.until_watching()
+        assert place.proxy.fail("WATCH methodsecrets") == 1
+        assert await asyncio.to_thread(operator.wait) == 1
+        assert "stopping: something essential is dead" in operator.log_text()

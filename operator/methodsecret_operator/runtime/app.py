@@ -237,12 +237,12 @@ class _Operator:
             self._essential["informer"] = await self._informer.start()
             _on_signals(stop.set)  # kopf has put its own in place
             self._warm.set()
-            await _first(stop.wait(), self._working.wait(), *self._essential.values())
+            await self._until(stop, self._working)
         if self._working.is_set() and not stop.is_set() and self._dead() is None:
             _log.info(
                 "running", workers=self._settings.workers, namespaces=self._settings.namespaces or "all"
             )
-            await _first(stop.wait(), *self._essential.values())
+            await self._until(stop)
         death = self._dead()
         if death is not None:
             _log.error("stopping: something essential is dead", what=death)
@@ -250,6 +250,12 @@ class _Operator:
             _log.info("stopping", in_flight=self._queue.in_flight)
         await self._drain()
         return 0 if death is None else 1
+
+    async def _until(self, *events: asyncio.Event) -> None:
+        """Return when one of the events has come, or something essential is dead."""
+        while self._dead() is None and not any(event.is_set() for event in events):
+            # Whatever ends this wait, it is asked anew: kopf, dying, cancels all tasks younger than its own.
+            await _first(*(event.wait() for event in events), *self._essential.values())
 
     async def _drain(self) -> None:
         """Hand out no more work, let what is in flight end, and end the watch."""
