@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +14,9 @@ from hypothesis import strategies as st
 from methodsecret_operator.errors import SchemaError
 from methodsecret_operator.kube import nesting
 from methodsecret_operator.kube.client import KubeClient
-from methodsecret_operator.kube.connection import connect
 from methodsecret_operator.runtime.cache import ObjectCache
 from tests.unit import gen
+from tests.unit.runtime.kube_server import connected
 
 DEEPEST = 9_990
 """Levels of `spec.metadata` that a kube-apiserver 1.37.2 stores; at 10,000 its own parser refuses."""
@@ -110,29 +109,14 @@ async def test_lists_and_watches_of_both_clients_are_read(tmp_path: Path) -> Non
         text = events if request.query.get("watch") else listed
         return web.Response(text=text.replace('"HERE"', nested(DEEPEST)), content_type="application/json")
 
-    async with contextlib.AsyncExitStack() as stack:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        config = {
-            "current-context": "here",
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{runner.addresses[0][1]}"}}],
-            "users": [{"name": "u", "user": {"token": "made-up"}}],
-            "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
-        }
-        path = tmp_path / "kubeconfig"
-        path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-        async with await connect(kubeconfig=str(path)) as connection:
-            items = [item async for item in KubeClient(connection).list_methodsecrets(None)]
-            assert [item["metadata"]["name"] for item in items] == ["deep", "flat"]
-            async with connection.new_session() as session:
-                async with session.get(connection.server) as response:
-                    assert len((await response.json())["items"]) == 2
-                async with session.get(connection.server, params={"watch": "true"}) as response:
-                    # In small pieces: a line may come in any number of them.
-                    text = b"".join([piece async for piece in response.content.iter_chunked(100)])
-                    names = [json.loads(line)["object"]["metadata"]["name"] for line in text.splitlines()]
-                    assert names == ["flat", "deep", "flat"]
+    async with connected(answer, tmp_path) as connection:
+        items = [item async for item in KubeClient(connection).list_methodsecrets(None)]
+        assert [item["metadata"]["name"] for item in items] == ["deep", "flat"]
+        async with connection.new_session() as session:
+            async with session.get(connection.server) as response:
+                assert len((await response.json())["items"]) == 2
+            async with session.get(connection.server, params={"watch": "true"}) as response:
+                # In small pieces: a line may come in any number of them.
+                text = b"".join([piece async for piece in response.content.iter_chunked(100)])
+                names = [json.loads(line)["object"]["metadata"]["name"] for line in text.splitlines()]
+                assert names == ["flat", "deep", "flat"]

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import datetime as dt
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from dev.controlplane.certs import Authority
 from methodsecret_operator import errors
 from methodsecret_operator.method.accounts import Accounts
 from tests.unit.method.servers import API_KEY, VALUE, always, raw_server, reply
@@ -31,47 +27,6 @@ LOGIN = base64.b64encode(b"user:p@ss").lower()
 SECRET = b'{"id": "sec_a1", "status": "active"}'
 
 
-def _certificate(
-    name: str, *, signed_by: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None
-) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    is_ca = signed_by is None
-    issuer, issuer_key = (subject, key) if signed_by is None else (signed_by[0].subject, signed_by[1])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        .add_extension(
-            x509.KeyUsage(  # Python 3.13 verifies strictly
-                digital_signature=not is_ca,
-                key_cert_sign=is_ca,
-                crl_sign=is_ca,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
-    )
-    if not is_ca:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    return builder.sign(issuer_key, hashes.SHA256()), key
-
-
 @dataclass(frozen=True)
 class Certificates:
     """A private authority's certificate as a file, and a server's TLS settings."""
@@ -82,18 +37,11 @@ class Certificates:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    folder = tmp_path_factory.mktemp("tls")
-    authority = _certificate("test authority", signed_by=None)
-    certificate, key = _certificate(HOST, signed_by=authority)
-    pem = serialization.Encoding.PEM
-    (folder / "ca.pem").write_bytes(authority[0].public_bytes(pem))
-    (folder / "server.pem").write_bytes(
-        certificate.public_bytes(pem)
-        + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    server = authority.server("server", dns=[HOST], addresses=[])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    return Certificates(folder / "ca.pem", context)
+    context.load_cert_chain(server.certificate, server.key)
+    return Certificates(authority.certificate, context)
 
 
 @dataclass

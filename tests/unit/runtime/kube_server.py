@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,17 @@ class KubeServer:
 async def serving(folder: Path) -> AsyncIterator[tuple[KubeServer, Connection]]:
     """Serve on a free port, and connect to it by a kubeconfig in the folder."""
     server = KubeServer()
+    async with connected(server.answer, folder) as connection:
+        yield server, connection
+
+
+@asynccontextmanager
+async def connected(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]], folder: Path
+) -> AsyncIterator[Connection]:
+    """Serve whatever `answer` says on a free port, and connect to it by a kubeconfig in the folder."""
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.answer)
+    app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -130,6 +139,6 @@ async def serving(folder: Path) -> AsyncIterator[tuple[KubeServer, Connection]]:
         path = folder / "kubeconfig"
         path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
         async with await connect(kubeconfig=str(path)) as connection:
-            yield server, connection
+            yield connection
     finally:
         await runner.cleanup()
