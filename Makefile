@@ -26,7 +26,7 @@ PYTEST := $(RUN) -m pytest -p no:cacheprovider
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: ## the Python environment, outside the checkout
@@ -63,6 +63,10 @@ soak: venv controlplane ## what takes long: the operator killed at every request
 bench: controlplane ## the operator's figures beside the bare floor: some 45 minutes (QUICK=1: counts and ratios, 3)
 	@"$(PYTHON)" -B dev/venv.py --bench > /dev/null
 	@"$$("$(PYTHON)" -B dev/venv.py --bench --path)/bin/python" -m bench $(if $(QUICK),--quick) $(ARGS)
+
+.PHONY: e2e
+e2e: venv ## chart and images in a real cluster: on kind, or in that of E2E_KUBECONFIG (E2E_IMAGE, E2E_EMULATOR_IMAGE)
+	@$(RUN) -m dev.e2e $(ARGS)
 
 .PHONY: unit
 unit: venv ## the tests that need no control plane

@@ -19,6 +19,7 @@ from methodsecret_operator.core.resource import ANNOTATIONS, MethodSecret
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEXTS: Final = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+GUIDES: Final = ("docs/gitops.md", "docs/testing-in-ci.md")
 NOT_YET: Final = "What this version does not do yet"
 
 pytestmark = pytest.mark.skipif(
@@ -109,8 +110,8 @@ def test_settings_named_are_settings(text: str) -> None:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_make_targets_named_exist(text: str) -> None:
-    targets = set(re.findall(r"^\.PHONY: ([a-z-]+)$", read("Makefile"), flags=re.MULTILINE))
-    named = set(re.findall(r"^make ([a-z-]+)", code(read(text)), flags=re.MULTILINE))
+    targets = set(re.findall(r"^\.PHONY: ([a-z0-9-]+)$", read("Makefile"), flags=re.MULTILINE))
+    named = set(re.findall(r"^make ([a-z0-9-]+)", code(read(text)), flags=re.MULTILINE))
     assert named - targets == set()
 
 
@@ -143,7 +144,7 @@ def test_the_status_shown_is_one_that_the_crd_declares() -> None:
     assert unknown_fields(yaml.safe_load(text)["status"], schema()["properties"]["status"], "status") == []
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", [*TEXTS, *GUIDES])
 def test_fields_named_exist(text: str) -> None:
     for path in re.findall(r"\b((?:spec|status)(?:\.[A-Za-z]+)+)", code(read(text))):
         declared = schema()
@@ -157,7 +158,7 @@ def test_annotations_are_those_of_the_code() -> None:
     assert set(re.findall(r"methodfi\.com/[a-z-]+", section("The states of an object"))) == set(ANNOTATIONS)
 
 
-@pytest.mark.parametrize("text", [*TEXTS, "docs/decisions/README.md"])
+@pytest.mark.parametrize("text", [*TEXTS, *GUIDES, "docs/decisions/README.md"])
 def test_links_lead_somewhere(text: str) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", read(text))
     local = [link.partition("#")[0] for link in links if "://" not in link]
