@@ -24,7 +24,7 @@ IMAGES = {"operator": "methodsecret-operator:e2e", "emulator": "method-emulator:
 WHAT_TO_DO = """\
 There is no cluster to test on. Do one of these:
 - install Docker and kind (https://kind.sigs.k8s.io): then this command makes a cluster, and deletes it again;
-- name a cluster that nobody else uses MethodSecrets in, with the images of deploy/Dockerfile (targets operator
+- name a cluster in which nobody else uses MethodSecrets, with images of deploy/Dockerfile (targets operator
   and emulator) loaded into its nodes:
     E2E_KUBECONFIG=FILE E2E_IMAGE=NAME:TAG E2E_EMULATOR_IMAGE=NAME:TAG make e2e
 """

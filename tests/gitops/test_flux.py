@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import jsonschema
 import pytest
 import yaml
 
@@ -69,6 +70,8 @@ def test_the_release_takes_the_chart_that_is_there() -> None:
     source = only(reference["kind"], reference["name"])
     assert source["metadata"]["namespace"] == release["metadata"]["namespace"]
     assert source["spec"]["url"].endswith("/methodsecret-operator")
+    schema = json.loads((FOLDER.parent / "chart" / "values.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(release["spec"]["values"], schema)
 
 
 @pytest.mark.usefixtures("crd")
