@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from dev.operator_process import OperatorProcess
+from dev.operator_process import OperatorProcess, OperatorProcessError
 from tests.faults.place import Place
 from tests.faults.proxy import Hold, Point, Recorded, When
 from tests.faults.scenarios import Scenario, problems
 
 Places = Callable[[], AbstractAsyncContextManager[Place]]
 
-AT_ONCE = 4
+AT_ONCE = 6
 """Points run side by side: an operator waits for the kube-apiserver for a good part of its life."""
 
 
@@ -49,7 +49,7 @@ async def kill_everywhere(
             try:
                 async with places() as place:
                     found = await _kill_at(scenario, point, when, place, forget=forget)
-            except AssertionError as error:
+            except (AssertionError, OperatorProcessError) as error:
                 found = [str(error)]
             return f"killed {when} {point}: {'; '.join(found)}" if found else None
 

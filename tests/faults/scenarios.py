@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from tests.faults.place import ACCOUNT, NEW_KEY, Place
+from tests.faults.place import ACCOUNT, NEW_KEY, OLD_KEY, Place
 from tests.integration.canary import CANARY
 from tests.integration.world import Object, not_ready, ready
 
 Step = Callable[[Place], Awaitable[None]]
+
+_SHOWN: Final = "acme-method"
+_PUBLISH: Final = {"configMap": {"name": _SHOWN, "key": "id"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,7 @@ async def problems(scenario: Scenario, place: Place) -> list[str]:
     found = []
     if len(stored) != scenario.stored:
         found.append(f"{len(stored)} secrets were made, not {scenario.stored}")
-    revisions = [(metadata["k8s_uid"], metadata["k8s_revision"]) for metadata in active.values()]
+    revisions = [(made["k8s_uid"], made["k8s_revision"]) for made in active.values() if made is not None]
     if len(set(revisions)) != len(revisions):
         found.append("a revision has two active secrets")
     if len(active) != scenario.active:
@@ -57,6 +60,10 @@ async def problems(scenario: Scenario, place: Place) -> list[str]:
     named = [obj["status"]["id"] for obj in place.list()]
     if named != current:
         found.append(f"the statuses name {named}, the value is in {current}")
+    shown = [item["data"]["id"] for item in place.list("configmaps") if item["metadata"]["name"] == _SHOWN]
+    wanted = [obj["status"]["id"] for obj in place.list() if "publish" in obj["spec"]]
+    if shown != wanted:
+        found.append(f"published are {shown}, not {wanted}")
     return found
 
 
@@ -105,8 +112,31 @@ async def _until_gone(place: Place) -> None:
     await place.until_gone("acme")
 
 
-async def _key_revoked(place: Place) -> None:
-    await _synced()(place)
+async def _seed(place: Place) -> None:
+    await place.control.seed(value=CANARY, account=ACCOUNT)
+
+
+async def _adopt(place: Place) -> None:
+    (theirs,) = await place.control.secrets()
+    await _manifest(adopt={"id": theirs["id"]})(place)
+
+
+async def _until_adopted(place: Place) -> None:
+    await place.until(ready("Adopted"))
+
+
+async def _account_key_revoked(place: Place) -> None:
+    place.secret("method", key=OLD_KEY)
+    account = {"environment": "sandbox", "apiKeySecretRef": {"name": "method", "key": "key"}}
+    await _key_revoked(place, account=account)
+
+
+async def _write_account_key(place: Place) -> None:
+    place.secret("method", key=NEW_KEY)
+
+
+async def _key_revoked(place: Place, **spec: Any) -> None:  # noqa: ANN401 - fields of the spec
+    await _synced(**spec)(place)
     await place.control.change_settings(api_keys={NEW_KEY: ACCOUNT})
     await _change_value(place)
     await place.until(not_ready("Unauthorized"))
@@ -183,5 +213,45 @@ SCENARIOS = (
         stored=2,
         active=2,
         points=6,
+    ),
+    Scenario(
+        name="account-key-replaced",
+        reason="the API key of an account of the object's own was revoked; the new one arrives in its Secret",
+        given=_account_key_revoked,
+        change=_write_account_key,
+        settled=_until_moved,
+        stored=2,
+        active=2,
+        points=6,
+    ),
+    Scenario(
+        name="adopt",
+        reason="a secret that is at Method already is taken over, and none is created",
+        given=_seed,
+        change=_adopt,
+        settled=_until_adopted,
+        stored=1,
+        active=1,
+        points=5,
+    ),
+    Scenario(
+        name="publish",
+        reason="a manifest that publishes its id is applied: it is Ready only with the ConfigMap there",
+        given=_nothing,
+        change=_manifest(publish=_PUBLISH),
+        settled=_until_ready,
+        stored=1,
+        active=1,
+        points=7,
+    ),
+    Scenario(
+        name="publish-rotate",
+        reason="the value changes: the ConfigMap moves on before the former secret is deleted",
+        given=_synced(publish=_PUBLISH, rotation={"deleteSupersededAfter": "0s"}),
+        change=_change_value,
+        settled=_until_rotated,
+        stored=2,
+        active=1,
+        points=14,
     ),
 )
