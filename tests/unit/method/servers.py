@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -95,6 +97,12 @@ def always(server: RawServer, answer: bytes) -> Talk:
     return talk
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """Return the certificates that are trusted by default: to read them takes longer than most tests."""
+    return httpx.create_ssl_context()
+
+
 @contextlib.asynccontextmanager
 async def method_client(
     url: str, *, deadlines: Deadlines | None = None, limit: int = 1800
@@ -107,7 +115,7 @@ async def method_client(
         api_key=API_KEY,
         writes=writes,
         reads=reads,
-        verify=httpx.create_ssl_context(),
+        verify=_trusted(),
         deadlines=deadlines,
     )
     try:
@@ -116,3 +124,11 @@ async def method_client(
         await client.aclose()
         writes.close()
         reads.close()
+
+
+def everything_in(error: BaseException) -> str:
+    """All the text that an exception could bring into a log."""
+    chain = [error, error.__cause__, error.__context__]
+    return "".join(
+        f"{e}{e!r}{e.args!r}{vars(e)!r}{''.join(traceback.format_exception(e))}" for e in chain if e
+    )

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gzip
 import json
-import traceback
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -17,7 +16,7 @@ from pydantic import SecretStr
 from method_emulator.testing import running_emulator
 from methodsecret_operator import errors
 from methodsecret_operator.method.client import Deadlines, MethodClient
-from tests.unit.method.servers import VALUE, always, method_client, raw_server, reply
+from tests.unit.method.servers import VALUE, always, everything_in, method_client, raw_server, reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -36,14 +35,6 @@ CALLS: dict[str, Callable[[MethodClient], Awaitable[object]]] = {
     "list": lambda client: client.list_page(),
     "ping": lambda client: client.ping(),
 }
-
-
-def everything_in(error: BaseException) -> str:
-    """All the text that an exception could bring into a log."""
-    chain = [error, error.__cause__, error.__context__]
-    return "".join(
-        f"{e}{e!r}{e.args!r}{vars(e)!r}{''.join(traceback.format_exception(e))}" for e in chain if e
-    )
 
 
 # --- against the emulator ---------------------------------------------------------------------------
