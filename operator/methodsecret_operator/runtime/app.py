@@ -271,6 +271,8 @@ class _Operator:
             await self._release()
         await self._announcer.flush(seconds=2.0)
         if (informer := self._essential.get("informer")) is not None:
+            # First what else there is: at its end kopf waits for tasks younger than itself, 5 s for a watch.
+            await self._cancel(but=informer)
             self._informer.stop()
             await asyncio.wait({informer}, timeout=GRACE_SECONDS)
 
@@ -310,11 +312,13 @@ class _Operator:
             synced = self._resync.synced
         return self._dead() or (None if synced else "not synced yet")
 
-    async def _cancel(self) -> None:
-        for task in self._essential.values():
+    async def _cancel(self, *, but: asyncio.Task[Any] | None = None) -> None:
+        tasks = {name: task for name, task in self._essential.items() if task is not but}
+        for name, task in tasks.items():
+            del self._essential[name]
             task.cancel()
-        results = await asyncio.gather(*self._essential.values(), return_exceptions=True)
-        for name, result in zip(self._essential, results, strict=True):
+        results = await asyncio.gather(*tasks.values(), return_exceptions=True)
+        for name, result in zip(tasks, results, strict=True):
             if isinstance(result, Exception):
                 _log.error("task failed", task=name, exc_info=result)
 
