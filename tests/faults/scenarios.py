@@ -182,7 +182,7 @@ SCENARIOS = (
         settled=_until_ready,
         stored=1,
         active=1,
-        points=20,
+        points=19,
     ),
     Scenario(
         name="create-delete-policy",
@@ -202,7 +202,7 @@ SCENARIOS = (
         settled=_until_gone,
         stored=1,
         active=0,
-        points=7,
+        points=8,
     ),
     Scenario(
         name="api-key-replaced",
@@ -222,7 +222,7 @@ SCENARIOS = (
         settled=_until_moved,
         stored=2,
         active=2,
-        points=6,
+        points=7,
     ),
     Scenario(
         name="adopt",
@@ -232,7 +232,7 @@ SCENARIOS = (
         settled=_until_adopted,
         stored=1,
         active=1,
-        points=5,
+        points=7,
     ),
     Scenario(
         name="publish",
@@ -242,7 +242,7 @@ SCENARIOS = (
         settled=_until_ready,
         stored=1,
         active=1,
-        points=7,
+        points=14,
     ),
     Scenario(
         name="publish-rotate",
@@ -252,6 +252,6 @@ SCENARIOS = (
         settled=_until_rotated,
         stored=2,
         active=1,
-        points=14,
+        points=20,
     ),
 )
