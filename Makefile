@@ -94,6 +94,10 @@ docs: venv ## docs/reference and the dashboard, made anew from their sources
 	@$(RUN) -B -m dev.reference
 	@$(RUN) -B -m dev.dashboard
 
+.PHONY: picture
+picture: venv controlplane ## docs/demo.svg, drawn from a run of the demo
+	@$(RUN) -B -m dev.picture
+
 .PHONY: wheel-test
 wheel-test: venv ## build the wheel, install it in an empty environment, run the unit tests against it
 	@$(RUN) -B -m dev.wheel_test
