@@ -16,7 +16,7 @@ from yarl import URL
 
 from methodsecret_operator.core.snapshot import ConfigMapSeen
 from methodsecret_operator.errors import KubeError, KubeUnavailable
-from methodsecret_operator.kube import finalizer, published, wire
+from methodsecret_operator.kube import configmap, finalizer, wire
 from methodsecret_operator.kube import lease as leases
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class KubeClient:
 
     def list_published(self, namespace: str | None) -> Listing:
         """Read all ConfigMaps with our label, as list_methodsecrets does."""
-        return Listing(self._pages(lambda token: published.list_request(namespace, token=token)))
+        return Listing(self._pages(lambda token: configmap.list_request(namespace, token=token)))
 
     async def patch_methodsecret_status(
         self, namespace: str, name: str, patch: Mapping[str, Any]
@@ -126,8 +126,8 @@ class KubeClient:
 
     async def get_configmap(self, namespace: str, name: str) -> ConfigMapSeen:
         """Read who owns a ConfigMap, and its version."""
-        request = wire.get_configmap(namespace, name)
-        return wire.parse_configmap(request, await self.send(request))
+        request = configmap.get_request(namespace, name)
+        return configmap.parse(request, await self.send(request))
 
     async def apply_configmap(
         self, manifest: Mapping[str, Any], *, onto: ConfigMapSeen | None
@@ -137,17 +137,17 @@ class KubeClient:
         KubeConflict says that it is no longer that version. With `onto` None, an answer that is not all ours
         says that somebody else's has come meanwhile and was added to: withdraw it.
         """
-        request = wire.apply_configmap(manifest, onto=onto)
-        return wire.parse_applied(request, await self.send(request))
+        request = configmap.apply_request(manifest, onto=onto)
+        return configmap.parse_applied(request, await self.send(request))
 
     async def withdraw_configmap(self, namespace: str, name: str, uid: str) -> None:
         """Take out of a ConfigMap all that was applied to it by us."""
-        request = wire.withdraw_configmap(namespace, name, uid)
+        request = configmap.withdraw_request(namespace, name, uid)
         wire.check(request, await self.send(request))
 
     async def delete_configmap(self, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
         """Delete a ConfigMap; KubeConflict where it is no longer that one in that version."""
-        request = wire.delete_configmap(namespace, name, uid=uid, resource_version=resource_version)
+        request = configmap.delete_request(namespace, name, uid=uid, resource_version=resource_version)
         wire.check(request, await self.send(request))
 
     async def namespace_uid(self, name: str) -> str:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
 from methodsecret_operator.core.resource import GROUP, PLURAL, VERSION
-from methodsecret_operator.core.snapshot import ConfigMapSeen
 from methodsecret_operator.errors import (
     KubeConflict,
     KubeError,
@@ -35,12 +34,8 @@ MAX_BODY: Final = 4 * 1024 * 1024
 MAX_LIST_BODY: Final = 64 * 1024 * 1024
 """Bytes of one page of a list."""
 
-FIELD_MANAGER: Final = "methodsecret-operator"
-"""Under which name what the operator applies is its own."""
-
 _MAX_RETRY_AFTER: Final = 3600.0
 _GROUP_PATH: Final = f"/apis/{GROUP}/{VERSION}"
-_APPLY_PATCH: Final = "application/apply-patch+yaml"  # of which JSON is a part
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 _REASON = re.compile(r"[A-Za-z]{1,64}")
@@ -147,7 +142,7 @@ def patch_methodsecret(namespace: str, name: str, patch: Mapping[str, Any], *, s
         method="PATCH",
         path=f"{_collection(namespace)}/{segment(name)}{suffix}",
         headers={"Content-Type": _MERGE_PATCH},
-        body=_encode(patch),
+        body=encode(patch),
     )
 
 
@@ -176,60 +171,8 @@ def create_secret(namespace: str, name: str, data: Mapping[str, bytes], labels: 
         method="POST",
         path=f"/api/v1/namespaces/{segment(namespace)}/secrets",
         headers={"Content-Type": "application/json"},
-        body=_encode(manifest),
+        body=encode(manifest),
     )
-
-
-def get_configmap(namespace: str, name: str) -> Request:
-    """Read one ConfigMap."""
-    return _configmap("get", "GET", namespace, name)
-
-
-def apply_configmap(manifest: Mapping[str, Any], *, onto: ConfigMapSeen | None) -> Request:
-    """Apply a ConfigMap (server-side apply): what is in the manifest is ours, what was and is not goes.
-
-    With `onto`, only that very version, and what others have put into our fields is replaced. Without, a
-    new one; another's that has come meanwhile is not written over, but may be added to: see parse_applied.
-    """
-    metadata = manifest["metadata"]
-    params = {"fieldManager": FIELD_MANAGER}
-    if onto is not None:
-        metadata = {**metadata, "uid": onto.uid, "resourceVersion": onto.resource_version}
-        params["force"] = "true"
-    return _configmap(
-        "patch",
-        "PATCH",
-        metadata["namespace"],
-        metadata["name"],
-        params=params,
-        headers={"Content-Type": _APPLY_PATCH},
-        body=_encode({**manifest, "metadata": metadata}),
-    )
-
-
-def withdraw_configmap(namespace: str, name: str, uid: str) -> Request:
-    """Take out of a ConfigMap all that we alone have applied to it."""
-    metadata = {"namespace": namespace, "name": name, "uid": uid}
-    return _configmap(
-        "patch",
-        "PATCH",
-        namespace,
-        name,
-        params={"fieldManager": FIELD_MANAGER},
-        headers={"Content-Type": _APPLY_PATCH},
-        body=_encode({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}),
-    )
-
-
-def delete_configmap(namespace: str, name: str, *, uid: str, resource_version: str) -> Request:
-    """Delete a ConfigMap if it is still that one in that version."""
-    options = {
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "preconditions": {"uid": uid, "resourceVersion": resource_version},
-    }
-    headers = {"Content-Type": "application/json"}
-    return _configmap("delete", "DELETE", namespace, name, headers=headers, body=_encode(options))
 
 
 def get_namespace(name: str) -> Request:
@@ -252,20 +195,20 @@ def create_event(namespace: str, body: Mapping[str, Any]) -> Request:
         method="POST",
         path=f"/api/v1/namespaces/{segment(namespace)}/events",
         headers={"Content-Type": "application/json"},
-        body=_encode(body),
+        body=encode(body),
     )
 
 
 def parse_object(request: Request, answer: Answer) -> dict[str, Any]:
     """Return the object in the answer, without its managedFields; raises KubeError for anything else."""
     check(request, answer)
-    return _without_managed_fields(_decode(request, answer))
+    return _without_managed_fields(decode(request, answer))
 
 
 def parse_page(request: Request, answer: Answer) -> Page:
     """Return the page of a list in the answer. An empty list's items may be null."""
     check(request, answer)
-    document = _decode(request, answer)
+    document = decode(request, answer)
     metadata = document.get("metadata")
     items = document.get("items")
     if items is None:
@@ -309,27 +252,6 @@ def parse_secret(request: Request, answer: Answer) -> SecretObject:
                     data=data,
                 )
     raise unreadable(request, answer.status)
-
-
-def parse_configmap(request: Request, answer: Answer) -> ConfigMapSeen:
-    """Return what is of interest of the ConfigMap in the answer: its version and its owners."""
-    match parse_object(request, answer):
-        case {"metadata": {"uid": str(uid), "resourceVersion": str(version), **metadata}}:
-            owners = metadata.get("ownerReferences") or []
-            if isinstance(owners, list) and all(isinstance(owner, dict) for owner in owners):
-                return ConfigMapSeen(uid=uid, resource_version=version, owners=tuple(owners))
-    raise unreadable(request, answer.status)
-
-
-def parse_applied(request: Request, answer: Answer) -> tuple[ConfigMapSeen, bool]:
-    """Return the ConfigMap, and whether all in it is ours: by its managedFields, nobody else has any there.
-
-    The status (201 or 200) would not do: another process of ours may have made it just now.
-    """
-    check(request, answer)
-    fields = (_decode(request, answer).get("metadata") or {}).get("managedFields") or []
-    ours = all(isinstance(entry, dict) and entry.get("manager") == FIELD_MANAGER for entry in fields)
-    return parse_configmap(request, answer), ours
 
 
 def parse_uid(request: Request, answer: Answer) -> str:
@@ -418,7 +340,8 @@ def _reason(body: bytes) -> str | None:
     return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else None
 
 
-def _decode(request: Request, answer: Answer) -> dict[str, Any]:
+def decode(request: Request, answer: Answer) -> dict[str, Any]:
+    """Return the JSON object in an answer, as it came. Raises KubeUnavailable where there is none."""
     document: object = None
     # Suppressed, and raised below: json's error holds the whole body, so it must not even be our context.
     with suppress(ValueError, RecursionError):
@@ -432,7 +355,8 @@ def _is_text(mapping: object) -> TypeGuard[dict[str, str]]:
     return isinstance(mapping, dict) and all(isinstance(value, str) for value in mapping.values())
 
 
-def _encode(document: Mapping[str, Any]) -> bytes:
+def encode(document: Mapping[str, Any]) -> bytes:
+    """Return a document as it is sent."""
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 
@@ -441,27 +365,6 @@ def _without_managed_fields(document: dict[str, Any]) -> dict[str, Any]:
     if isinstance(metadata, dict):
         metadata.pop("managedFields", None)
     return document
-
-
-def _configmap(
-    verb: str,
-    method: str,
-    namespace: str,
-    name: str,
-    *,
-    params: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-    body: bytes | None = None,
-) -> Request:
-    return Request(
-        verb=verb,
-        what=f"configmaps {namespace}/{name}",
-        method=method,
-        path=f"/api/v1/namespaces/{segment(namespace)}/configmaps/{segment(name)}",
-        params=params or {},
-        headers=headers or {},
-        body=body,
-    )
 
 
 def _collection(namespace: str | None) -> str:
