@@ -75,7 +75,9 @@ class Drift:
         key = self._gatherer.object_of(entry.marker)
         if key is None:
             return "foreign"
-        return "orphan" if self._cache.version(key) is None else "own"
+        # One that was taken along under a new name keeps the mark of the former one.
+        here = self._cache.version(key) is not None or self._cache.named_by_other(entry.id, key)
+        return "own" if here else "orphan"
 
     def _compare(self, account: Account, objects: list[tuple[str, MethodSecret]]) -> None:
         absent = account.inventory.judge({obj.status.id for _, obj in objects if obj.status.id is not None})

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from pydantic import SecretStr
 
-from methodsecret_operator.core import identity
+from methodsecret_operator.core import identity, orphans
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.decision import SERVER_ERROR_FOR
 from methodsecret_operator.core.identity import DigestKey
@@ -153,13 +153,11 @@ class Gatherer:
 
         That is: of another cluster, under a digest key that is not ours, or of a namespace not served.
         """
-        cluster, _, key = marker.owner.partition("/")
-        if cluster not in (self._cluster.name, *self._cluster.aliases):
+        whose = orphans.owner(marker, frozenset((self._cluster.name, *self._cluster.aliases)))
+        if whose is None or identity.revision_key_id(marker.revision) != self._cluster.digest_key.id:
             return None
-        if identity.revision_key_id(marker.revision) != self._cluster.digest_key.id:
-            return None
-        served = self._namespaces == (None,) or key.partition("/")[0] in self._namespaces
-        return key if served else None
+        served = self._namespaces == (None,) or whose.namespace in self._namespaces
+        return whose.key if served else None
 
     async def _alive(self, owner: str) -> bool:
         """Whether the object that a mark names exists, or may exist: another cluster's, say."""

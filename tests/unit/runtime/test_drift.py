@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -172,3 +173,40 @@ async def test_an_account_that_no_object_uses_any_more_is_closed(world: World) -
     await world.look()
     await world.look()
     assert len(world.accounts.all_accounts()) == 0
+
+
+class Whose(NamedTuple):
+    """A secret at Method beside the ordinary object's own, and whose it counts as."""
+
+    reason: str
+    marker: dict[str, str]
+    owner: str
+
+
+WHOSE = [
+    Whose("of an object that is here", {}, "own"),
+    Whose("of a former object by its name", {"uid": "former"}, "own"),
+    Whose("under a former name of the cluster", {"owner": f"old-name/{gen.NAMESPACE}/{gen.NAME}"}, "own"),
+    Whose("of an object that is gone", {"owner": f"{gen.CLUSTER}/{gen.NAMESPACE}/gone"}, "orphan"),
+    Whose("of another cluster", {"owner": f"elsewhere/{gen.NAMESPACE}/{gen.NAME}"}, "foreign"),
+    Whose("under another digest key", {"revision": "1:00000000:00"}, "foreign"),
+    Whose("of an owner that is none", {"owner": gen.CLUSTER}, "foreign"),
+]
+
+
+@pytest.mark.parametrize("row", WHOSE, ids=lambda row: row.reason)
+async def test_whose_a_secret_is(world: World, row: Whose) -> None:
+    current = await world.seed()
+    await world.seed(**row.marker)
+    await world.emulator.control.seed(3, metadata={"made": "by hand"}, api_key=API_KEY)
+    world.cache.observe(gen.raw_object(status=gen.raw_ready_status(id=current)))
+    await world.look()
+    assert dict(world.drift.owned + Counter()) == Counter({"own": 1, "unmarked": 3}) + Counter([row.owner])
+
+
+async def test_what_was_taken_along_by_a_new_name_is_no_orphan(world: World) -> None:
+    adopted = await world.seed(owner=f"{gen.CLUSTER}/{gen.NAMESPACE}/former-name")
+    world.cache.observe(gen.raw_object(status=gen.raw_ready_status(id=adopted)))
+    await world.look()
+    assert world.drift.owned["orphan"] == 0
+    assert world.drift.owned["own"] == 1
