@@ -142,10 +142,12 @@ class Look:
             if _rests_on_inventory(snapshot, action):
                 if snapshot.object.metadata.deletion_timestamp is not None:
                     self._memory.deleting_since = self._memory.deleting_since or snapshot.now
+                gathered = snapshot
                 snapshot = await self._gatherer.inventory_ready(
-                    snapshot, account, deleting_since=self._memory.deleting_since
+                    gathered, account, deleting_since=self._memory.deleting_since
                 )
-                action = decision.decide(snapshot)
+                if snapshot is not gathered:
+                    action = decision.decide(snapshot)
             return await self._act(action, snapshot, account)
         except MethodError as error:
             return await self._unanswered(snapshot, error)

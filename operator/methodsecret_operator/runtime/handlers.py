@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection
 from functools import partial
+from typing import Any
 
 import aiohttp
 import kopf
@@ -121,10 +122,27 @@ class Informer:
         return registry
 
 
+class _NoMemory(kopf.DiffBaseStorage):
+    """Remembers no former state of an object, so that kopf has no copy to make and nothing to compare.
+
+    It does so for each event, for handlers of changes; there are none here: the cache knows what has changed.
+    """
+
+    def build(self, **_: Any) -> kopf.BodyEssence:  # noqa: ANN401 - kopf's keywords
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:  # noqa: ANN401 - as above
+        return None
+
+    def store(self, **_: Any) -> None:  # noqa: ANN401 - as above
+        raise AssertionError("no handler writes")
+
+
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True  # no watching of CRDs and namespaces: least privilege
+    settings.persistence.diffbase_storage = _NoMemory()
     settings.queueing.idle_timeout = 0.2  # a task per object seen: let it go at once
     settings.queueing.exit_timeout = 0.5
     return settings
