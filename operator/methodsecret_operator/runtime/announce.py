@@ -7,6 +7,7 @@ where the server refuses them or more are due than it takes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,8 +23,12 @@ from methodsecret_operator.errors import KubeError
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.events import build_event
 
-_BACKLOG: Final = 2000
+_BACKLOG: Final = 1000
 _POSTERS: Final = 4
+_PAUSE_SECONDS: Final = 0.08
+"""How long each poster rests after an Event, so that they post 50 a second at most: a burst of objects would
+else cost the kube-apiserver as much for Events as for statuses, and hold up what matters."""
+
 _NEWLINE: Final = (
     "The value ends with a newline and was stored with it; if that was not meant, take it off"
     " (kubectl create secret --from-file keeps a file's last newline)."
@@ -48,6 +53,7 @@ class Announcer:
         self._instance = instance
         self._clock = clock
         self._backlog: asyncio.Queue[_Announcement] = asyncio.Queue(_BACKLOG)
+        self._ending = asyncio.Event()
 
     def announce(self, former: MethodSecret, status: Status, finding: Finding) -> None:
         """Tell of what a written status changed, if it is something to tell."""
@@ -75,7 +81,8 @@ class Announcer:
                 posters.create_task(self._post())
 
     async def flush(self, *, seconds: float) -> None:
-        """Wait until everything announced so far is posted, at most so long."""
+        """Post what is announced without pausing any more, and wait for that, at most so long."""
+        self._ending.set()
         try:
             async with asyncio.timeout(seconds):
                 await self._backlog.join()
@@ -103,3 +110,6 @@ class Announcer:
                 _log.debug("event not posted", object=item.obj.key, error=str(error))
             finally:
                 self._backlog.task_done()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE_SECONDS):
+                    await self._ending.wait()

@@ -81,3 +81,17 @@ async def test_more_than_can_wait_is_dropped(kube: KubeClient, monkeypatch: pyte
         tell(idle, gen.method_secret(), gen.finding())
     assert idle._backlog.qsize() == 2
     await idle.flush(seconds=0)  # nobody posts: it does not wait longer than asked
+
+
+async def test_a_burst_is_posted_in_its_time_and_the_end_does_not_wait_for_that(
+    announcer: Announcer, server: KubeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announce, "_PAUSE_SECONDS", 3600)
+    for number in range(announce._POSTERS + 3):
+        tell(announcer, gen.method_secret(name=f"acme-{number}"), gen.finding())
+    resting = announcer._ending._waiters  # nobody else knows who rests
+    while len(resting) < announce._POSTERS:  # noqa: ASYNC110 - and nothing tells of it
+        await asyncio.sleep(0)
+    assert len(server.posted) == announce._POSTERS
+    await announcer.flush(seconds=10)
+    assert len(server.posted) == announce._POSTERS + 3
