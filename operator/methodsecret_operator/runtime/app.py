@@ -30,8 +30,8 @@ from methodsecret_operator.core.resource import MethodSecret
 from methodsecret_operator.errors import OperatorError, SchemaError, SettingsError
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.connection import Connection, connect
-from methodsecret_operator.kube.secret_meta import SecretDeleted, SecretMeta
-from methodsecret_operator.kube.secret_watch import SecretWatch
+from methodsecret_operator.kube.metadata import Gone, PartialMetadata
+from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from methodsecret_operator.method.accounts import Accounts
 from methodsecret_operator.runtime import health, metrics, startup
 from methodsecret_operator.runtime.announce import Announcer
@@ -112,7 +112,7 @@ class _Operator:
         self._watch = None
         if settings.source_watch == "metadata":
             # Not by SOURCE_SELECTOR: API keys need no label, and a label taken off must be noticed.
-            self._watch = SecretWatch(
+            self._watch = MetadataWatch(
                 connection, namespaces=settings.namespaces, selector=None, on_change=self._secret_changed
             )
         self._default_key = DefaultKey(api_key=settings.api_key, path=settings.api_key_file)
@@ -342,7 +342,7 @@ class _Operator:
         if not self._queue.retries(key):
             self._queue.add_after(key, 0)
 
-    def _secret_changed(self, secret: SecretMeta | SecretDeleted) -> None:
+    def _secret_changed(self, secret: PartialMetadata | Gone) -> None:
         for key in self._dependents.of(f"{secret.namespace}/{secret.name}"):
             self._queue.add(key)
 

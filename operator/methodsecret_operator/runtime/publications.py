@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from methodsecret_operator.core import publishing
 from methodsecret_operator.core.resource import MethodSecret
-from methodsecret_operator.kube.secret_meta import SecretDeleted, SecretMeta
-from methodsecret_operator.kube.secret_watch import SecretWatch
+from methodsecret_operator.kube.metadata import Gone, PartialMetadata
+from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from methodsecret_operator.runtime.dependents import Dependents
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Publications:
     def __init__(
         self, *, connection: Connection, namespaces: Collection[str], wake: Callable[[str], None]
     ) -> None:
-        self._watch = SecretWatch(
+        self._watch = MetadataWatch(
             connection,
             resource="configmaps",
             namespaces=tuple(namespaces),
@@ -47,7 +47,7 @@ class Publications:
         await self._watch.run()
 
     @property
-    def watch(self) -> SecretWatch | None:
+    def watch(self) -> MetadataWatch | None:
         """The watch, once it is needed."""
         return self._watch if self._asked.is_set() else None
 
@@ -70,6 +70,6 @@ class Publications:
         meta = self._watch.get(obj.metadata.namespace, wanted.name)
         return meta.resource_version if meta is not None else None
 
-    def _changed(self, config_map: SecretMeta | SecretDeleted) -> None:
+    def _changed(self, config_map: PartialMetadata | Gone) -> None:
         for key in self._dependents.of(f"{config_map.namespace}/{config_map.name}"):
             self._wake(key)

@@ -20,7 +20,7 @@ from methodsecret_operator.core.selector import Selector
 from methodsecret_operator.core.snapshot import Problem, SourceValue
 from methodsecret_operator.errors import KubeForbidden, KubeNotFound
 from methodsecret_operator.kube.client import KubeClient
-from methodsecret_operator.kube.secret_watch import SecretWatch
+from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from methodsecret_operator.kube.wire import SecretObject
 
 
@@ -35,7 +35,7 @@ class ApiKey:
 class Sources:
     """Reads Secrets through `kube`; `watch` is None in poll mode, where nothing is watched."""
 
-    def __init__(self, *, kube: KubeClient, watch: SecretWatch | None, selector: str | None) -> None:
+    def __init__(self, *, kube: KubeClient, watch: MetadataWatch | None, selector: str | None) -> None:
         self._kube = kube
         self._watch = watch
         self._selector = Selector(selector or "")

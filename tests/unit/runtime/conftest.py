@@ -9,7 +9,7 @@ import pytest
 
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.connection import Connection
-from methodsecret_operator.kube.secret_watch import SecretWatch
+from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from tests.unit.runtime.kube_server import KubeServer, serving
 
 
@@ -35,6 +35,6 @@ def kube(connection: Connection) -> KubeClient:
 
 
 @pytest.fixture
-def watch(connection: Connection) -> SecretWatch:
+def watch(connection: Connection) -> MetadataWatch:
     """Return a watch that is not running: what it knows is put into it by the test."""
-    return SecretWatch(connection, namespaces=(), selector=None, on_change=lambda _: None)
+    return MetadataWatch(connection, namespaces=(), selector=None, on_change=lambda _: None)

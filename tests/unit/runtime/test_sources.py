@@ -11,8 +11,8 @@ from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.snapshot import Problem
 from methodsecret_operator.errors import KubeUnavailable
 from methodsecret_operator.kube.client import KubeClient
-from methodsecret_operator.kube.secret_meta import SecretMeta
-from methodsecret_operator.kube.secret_watch import SecretWatch
+from methodsecret_operator.kube.metadata import PartialMetadata
+from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from methodsecret_operator.runtime.sources import Sources
 from tests.unit import gen
 from tests.unit.runtime.kube_server import KubeServer
@@ -41,7 +41,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("row", VALUES, ids=lambda row: row.reason)
-async def test_a_value(kube: KubeClient, server: KubeServer, watch: SecretWatch, row: Row) -> None:
+async def test_a_value(kube: KubeClient, server: KubeServer, watch: MetadataWatch, row: Row) -> None:
     if row.data is not None:
         server.put_secret("acme", row.data)
     sources = Sources(kube=kube, watch=watch, selector=None)
@@ -54,7 +54,7 @@ async def test_without_a_watch_a_problem_is_looked_at_again(kube: KubeClient) ->
 
 
 async def test_a_secret_that_may_not_be_read(
-    kube: KubeClient, server: KubeServer, watch: SecretWatch
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch
 ) -> None:
     server.faults[GET_VALUE] = [403]
     found = await Sources(kube=kube, watch=watch, selector=None).value(gen.method_secret())
@@ -69,7 +69,7 @@ async def test_a_server_in_trouble_is_no_state_of_the_object(kube: KubeClient, s
 
 @pytest.mark.parametrize(("labels", "allowed"), [({"sync": "yes"}, True), ({}, False)])
 async def test_only_labelled_secrets(
-    kube: KubeClient, server: KubeServer, watch: SecretWatch, labels: dict[str, str], *, allowed: bool
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, labels: dict[str, str], *, allowed: bool
 ) -> None:
     server.put_secret("acme", {"api-key": b"value"}, labels=labels)
     found = await Sources(kube=kube, watch=watch, selector="sync=yes").value(gen.method_secret())
@@ -77,12 +77,12 @@ async def test_only_labelled_secrets(
     assert found == (gen.source("value") if allowed else refused)
 
 
-def seen(watch: SecretWatch, version: str) -> None:
-    watch.put(SecretMeta(gen.NAMESPACE, "method", gen.SECRET_UID, version, {}))
+def seen(watch: MetadataWatch, version: str) -> None:
+    watch.put(PartialMetadata(gen.NAMESPACE, "method", gen.SECRET_UID, version, {}))
 
 
 async def test_an_api_key_is_read_once_per_version(
-    kube: KubeClient, server: KubeServer, watch: SecretWatch
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch
 ) -> None:
     sources = Sources(kube=kube, watch=watch, selector=None)
     server.put_secret("method", {"token": b"sk_1\n"})
@@ -98,14 +98,14 @@ async def test_an_api_key_is_read_once_per_version(
 
 @pytest.mark.parametrize("data", [{}, {"token": b""}, {"token": b" \n"}, {"token": b"\xff"}])
 async def test_no_usable_api_key(
-    kube: KubeClient, server: KubeServer, watch: SecretWatch, data: dict[str, bytes]
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, data: dict[str, bytes]
 ) -> None:
     server.put_secret("method", data)
     found = await Sources(kube=kube, watch=watch, selector=None).api_key(OWN)
     assert found == Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_KEY_NOT_FOUND)
 
 
-async def test_no_secret_with_an_api_key(kube: KubeClient, server: KubeServer, watch: SecretWatch) -> None:
+async def test_no_secret_with_an_api_key(kube: KubeClient, server: KubeServer, watch: MetadataWatch) -> None:
     sources = Sources(kube=kube, watch=watch, selector=None)
     assert await sources.api_key(OWN) == Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_NOT_FOUND)
     server.faults[GET_KEY] = [403]
@@ -115,7 +115,7 @@ async def test_no_secret_with_an_api_key(kube: KubeClient, server: KubeServer, w
 
 
 async def test_an_api_key_that_nobody_asks_for_is_forgotten(
-    kube: KubeClient, server: KubeServer, watch: SecretWatch
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch
 ) -> None:
     sources = Sources(kube=kube, watch=watch, selector=None)
     server.put_secret("method", {"token": b"sk_1"})

@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 
 from methodsecret_operator.errors import KubeForbidden
-from methodsecret_operator.kube import secret_watch
+from methodsecret_operator.kube import metadata_watch
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.connection import Connection, connect
-from methodsecret_operator.kube.secret_meta import SecretDeleted, SecretMeta
-from methodsecret_operator.kube.secret_watch import SecretWatch
+from methodsecret_operator.kube.metadata import Gone, PartialMetadata
+from methodsecret_operator.kube.metadata_watch import MetadataWatch
 
 if TYPE_CHECKING:
     from dev.controlplane import ControlPlane
@@ -33,10 +33,10 @@ ENCODED = "Y2FuYXJ5LWluLXRoZS1kYXRh"
 async def running(
     connection: Connection,
     namespace: str,
-    **options: Any,  # noqa: ANN401 - SecretWatch's
-) -> AsyncIterator[tuple[SecretWatch, asyncio.Queue[SecretMeta | SecretDeleted]]]:
-    reported: asyncio.Queue[SecretMeta | SecretDeleted] = asyncio.Queue()
-    watch = SecretWatch(
+    **options: Any,  # noqa: ANN401 - MetadataWatch's
+) -> AsyncIterator[tuple[MetadataWatch, asyncio.Queue[PartialMetadata | Gone]]]:
+    reported: asyncio.Queue[PartialMetadata | Gone] = asyncio.Queue()
+    watch = MetadataWatch(
         connection,
         **{"namespaces": [namespace], "selector": None, "on_change": reported.put_nowait} | options,
     )
@@ -48,7 +48,7 @@ async def running(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def following(reported: asyncio.Queue[SecretMeta | SecretDeleted]) -> SecretMeta | SecretDeleted:
+async def following(reported: asyncio.Queue[PartialMetadata | Gone]) -> PartialMetadata | Gone:
     return await asyncio.wait_for(reported.get(), 30)
 
 
@@ -76,13 +76,13 @@ def kubectl(control_plane: ControlPlane, namespace: str) -> Kubectl:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test with both ways to list; the second as with a server that refuses the first."""
     if request.param == "paged list":
-        plain = secret_watch._Stream.__init__
+        plain = metadata_watch._Stream.__init__
 
         def refused(self: Any, *args: Any) -> None:  # noqa: ANN401 - stands in for another
             plain(self, *args)
             self._streaming_list = False
 
-        monkeypatch.setattr(secret_watch._Stream, "__init__", refused)
+        monkeypatch.setattr(metadata_watch._Stream, "__init__", refused)
     return str(request.param)
 
 
@@ -94,7 +94,7 @@ async def test_it_sees_what_happens(
         async with asyncio.timeout(10):
             await watch.synced.wait()
         there = await following(reported)
-        assert isinstance(there, SecretMeta)
+        assert isinstance(there, PartialMetadata)
         assert (there.name, there.resource_version, there.labels) == ("there", first, {"app": "x"}), way
         created = secret("new")
         assert (await following(reported)) == watch.get(namespace, "new")
@@ -103,9 +103,9 @@ async def test_it_sees_what_happens(
         assert new.resource_version == created
         changed = secret("new", "another value")
         later = await following(reported)
-        assert later == SecretMeta(namespace, "new", new.uid, changed, {})
+        assert later == PartialMetadata(namespace, "new", new.uid, changed, {})
         control_plane.run_kubectl("delete", "secret", "new", "-n", namespace)
-        assert await following(reported) == SecretDeleted(namespace, "new", new.uid)
+        assert await following(reported) == Gone(namespace, "new", new.uid)
         assert len(watch) == 1
 
 
@@ -116,11 +116,11 @@ async def test_a_selector_is_the_servers(
     secret("labelled", app="x")
     async with running(connection, namespace, selector="app=x") as (watch, reported):
         labelled = await following(reported)
-        assert isinstance(labelled, SecretMeta)
+        assert isinstance(labelled, PartialMetadata)
         assert labelled.name == "labelled", way
         await asyncio.wait_for(watch.synced.wait(), 10)
         secret("labelled", app="y")
-        assert await following(reported) == SecretDeleted(namespace, "labelled", labelled.uid)
+        assert await following(reported) == Gone(namespace, "labelled", labelled.uid)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ async def test_no_data_is_received_and_no_annotation_kept(
         secret("applied")
         applied = await following(reported)
         assert CANARY.encode() in received
-        kept = repr((made, applied, watch._secrets, [vars(stream) for stream in watch._streams]))
+        kept = repr((made, applied, watch._known, [vars(stream) for stream in watch._streams]))
         assert "applied" in kept
         assert "canary" not in kept
         assert ENCODED not in kept
@@ -174,7 +174,7 @@ async def test_a_restart_of_the_server_in_the_middle(
         names = [
             (type(entry).__name__, entry.name) for entry in [await following(reported) for _ in range(2)]
         ]
-        assert sorted(names) == [("SecretDeleted", "doomed"), ("SecretMeta", "after")]
+        assert sorted(names) == [("Gone", "doomed"), ("PartialMetadata", "after")]
         assert watch.get(namespace, "before") is not None
         assert reported.empty(), "what did not change is not reported again"
 

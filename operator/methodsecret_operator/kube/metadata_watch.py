@@ -1,4 +1,4 @@
-"""An informer on the metadata of Secrets: lists, watches, and tells what changed. Never sees data.
+"""An informer on the metadata of Secrets or ConfigMaps: lists, watches, tells what changed. Never sees data.
 
 One stream per namespace, or one for all. A stream starts with everything that is there (a streaming
 list where the server knows it, else a LIST by pages), goes on with changes, and is taken up again where
@@ -21,14 +21,14 @@ import structlog
 from methodsecret_operator.errors import KubeError, KubeGone, KubeRejected, KubeUnavailable
 from methodsecret_operator.kube import wire
 from methodsecret_operator.kube.client import send, stream
-from methodsecret_operator.kube.secret_meta import (
+from methodsecret_operator.kube.metadata import (
     Bookmark,
     Changed,
+    Gone,
     LineSplitter,
     LineTooLongError,
+    PartialMetadata,
     Removed,
-    SecretDeleted,
-    SecretMeta,
     decode_line,
     decode_page,
     list_request,
@@ -51,13 +51,13 @@ _STREAM_SECONDS: Final = (300, 600)
 
 _CONNECT_SECONDS: Final = 10.0
 
-OnChange = Callable[[SecretMeta | SecretDeleted], None]
+OnChange = Callable[[PartialMetadata | Gone], None]
 
 log = structlog.get_logger(__name__)
 
 
-class SecretWatch:
-    """Keeps namespace, name, uid, resourceVersion and labels of Secrets, and reports each change of them.
+class MetadataWatch:
+    """Keeps namespace, name, uid, resourceVersion and labels of objects, and reports each change of them.
 
     `synced` is set once every namespace was listed. `problem` is the error of a stream that the server
     refuses (RBAC, a bad selector), None while there is none. An exception of `on_change` ends `run()`.
@@ -92,7 +92,7 @@ class SecretWatch:
         self.sleep = sleep
         self.jitter = jitter
         self._on_change = on_change
-        self._secrets: dict[tuple[str, str], SecretMeta] = {}
+        self._known: dict[tuple[str, str], PartialMetadata] = {}
         self._streams = tuple(_Stream(self, namespace) for namespace in self.namespaces)
 
     @property
@@ -111,36 +111,36 @@ class SecretWatch:
         return min(stream.last_try for stream in self._streams)
 
     def __len__(self) -> int:
-        return len(self._secrets)
+        return len(self._known)
 
-    def get(self, namespace: str, name: str) -> SecretMeta | None:
-        """Return what is known of a Secret; None says that it is not there, once `synced` is set."""
-        return self._secrets.get((namespace, name))
+    def get(self, namespace: str, name: str) -> PartialMetadata | None:
+        """Return what is known of an object; None says that it is not there, once `synced` is set."""
+        return self._known.get((namespace, name))
 
     async def run(self) -> None:
-        """Follow the Secrets until cancelled."""
+        """Follow the objects until cancelled."""
         async with asyncio.TaskGroup() as group:
             for stream in self._streams:
                 group.create_task(stream.run())
 
-    def put(self, meta: SecretMeta) -> None:
-        """Take in a Secret as it is now, and report it unless it is known to be so."""
+    def put(self, meta: PartialMetadata) -> None:
+        """Take in an object as it is now, and report it unless it is known to be so."""
         key = (meta.namespace, meta.name)
-        known = self._secrets.get(key)
+        known = self._known.get(key)
         if known is not None and (known.uid, known.resource_version) == (meta.uid, meta.resource_version):
             return
-        self._secrets[key] = meta
+        self._known[key] = meta
         self._on_change(meta)
 
     def drop(self, key: tuple[str, str]) -> None:
-        """Take in that a Secret is gone, and report it if it was known."""
-        known = self._secrets.pop(key, None)
+        """Take in that an object is gone, and report it if it was known."""
+        known = self._known.pop(key, None)
         if known is not None:
-            self._on_change(SecretDeleted(known.namespace, known.name, known.uid))
+            self._on_change(Gone(known.namespace, known.name, known.uid))
 
     def keep_only(self, seen: set[tuple[str, str]], namespace: str | None) -> None:
         """Drop what a whole list of the namespace (None: of all) did not contain."""
-        gone = [k for k in self._secrets if k not in seen and (namespace is None or k[0] == namespace)]
+        gone = [k for k in self._known if k not in seen and (namespace is None or k[0] == namespace)]
         for key in gone:
             self.drop(key)
 
@@ -153,7 +153,7 @@ class SecretWatch:
 class _Stream:
     """One namespace, or all of them: how far it has been read, and what is done when it breaks."""
 
-    def __init__(self, watch: SecretWatch, namespace: str | None) -> None:
+    def __init__(self, watch: MetadataWatch, namespace: str | None) -> None:
         self.listed = False
         self.problem: KubeError | None = None
         self.last_contact = self.last_try = watch.clock()

@@ -9,13 +9,13 @@ import pytest
 
 from methodsecret_operator.errors import KubeError, KubeGone, KubeRejected, KubeUnavailable
 from methodsecret_operator.kube import wire
-from methodsecret_operator.kube.secret_meta import (
+from methodsecret_operator.kube.metadata import (
     Bookmark,
     Changed,
     LineSplitter,
     LineTooLongError,
+    PartialMetadata,
     Removed,
-    SecretMeta,
     decode_line,
     decode_page,
     list_request,
@@ -44,7 +44,7 @@ def line(kind: str, content: object) -> bytes:
     return json.dumps({"type": kind, "object": content}).encode()
 
 
-META = SecretMeta("payments", "acme", "u", "7", {"app": "x"})
+META = PartialMetadata("payments", "acme", "u", "7", {"app": "x"})
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 
 from methodsecret_operator.errors import KubeForbidden, KubeRejected
 from methodsecret_operator.kube.connection import Connection
-from methodsecret_operator.kube.secret_meta import SecretDeleted, SecretMeta
-from methodsecret_operator.kube.secret_watch import RETRY_MOST, SecretWatch
+from methodsecret_operator.kube.metadata import Gone, PartialMetadata
+from methodsecret_operator.kube.metadata_watch import RETRY_MOST, MetadataWatch
 
 if TYPE_CHECKING:
     from tests.unit.kube.conftest import ScriptedServer
@@ -24,11 +24,11 @@ else:
 CANARY = "canary-value-of-a-secret"
 
 
-def meta(name: str, version: str, *, uid: str = "u", namespace: str = "n") -> SecretMeta:
-    return SecretMeta(namespace, name, uid, version, {})
+def meta(name: str, version: str, *, uid: str = "u", namespace: str = "n") -> PartialMetadata:
+    return PartialMetadata(namespace, name, uid, version, {})
 
 
-def item(entry: SecretMeta) -> dict[str, Any]:
+def item(entry: PartialMetadata) -> dict[str, Any]:
     return {
         "kind": "PartialObjectMetadata",
         "metadata": {
@@ -58,7 +58,7 @@ def bookmark(version: str, *, complete: bool = False) -> bytes:
     return line("BOOKMARK", {"metadata": {"resourceVersion": version, "annotations": annotations}})
 
 
-def page(*entries: SecretMeta, version: str, token: str = "") -> dict[str, Any]:
+def page(*entries: PartialMetadata, version: str, token: str = "") -> dict[str, Any]:
     return {
         "metadata": {"resourceVersion": version, "continue": token},
         "items": [item(entry) for entry in entries],
@@ -68,11 +68,11 @@ def page(*entries: SecretMeta, version: str, token: str = "") -> dict[str, Any]:
 class Harness:
     """A watch with what it reports, how long it waits, and what of its requests a test looks at."""
 
-    def __init__(self, server: ScriptedServer, connection: Connection, **options: Any) -> None:  # noqa: ANN401 - SecretWatch's
-        self.reported: asyncio.Queue[SecretMeta | SecretDeleted] = asyncio.Queue()
+    def __init__(self, server: ScriptedServer, connection: Connection, **options: Any) -> None:  # noqa: ANN401 - MetadataWatch's
+        self.reported: asyncio.Queue[PartialMetadata | Gone] = asyncio.Queue()
         self.waits: asyncio.Queue[float] = asyncio.Queue()
         self.server = server
-        self.watch = SecretWatch(
+        self.watch = MetadataWatch(
             connection,
             **{
                 "namespaces": [],
@@ -88,7 +88,7 @@ class Harness:
         self.waits.put_nowait(seconds)
         await asyncio.sleep(0)
 
-    async def next(self) -> SecretMeta | SecretDeleted:
+    async def next(self) -> PartialMetadata | Gone:
         return await asyncio.wait_for(self.reported.get(), 5)
 
     async def wait(self) -> float:
@@ -109,7 +109,7 @@ Start = Callable[..., Any]
 @pytest.fixture
 def start(server: ScriptedServer, connection: Connection) -> Start:
     @asynccontextmanager
-    async def running(**options: Any) -> AsyncIterator[Harness]:  # noqa: ANN401 - SecretWatch's
+    async def running(**options: Any) -> AsyncIterator[Harness]:  # noqa: ANN401 - MetadataWatch's
         harness = Harness(server, connection, **options)
         task = asyncio.create_task(harness.watch.run())
         try:
@@ -135,7 +135,7 @@ async def test_a_streaming_list_and_then_changes(server: ScriptedServer, start: 
             meta("a", "1"),
             meta("b", "2"),
             meta("a", "6"),
-            SecretDeleted("n", "b", "u"),
+            Gone("n", "b", "u"),
         ]
         assert harness.watch.synced.is_set()
         assert harness.watch.get("n", "a") == meta("a", "6")
@@ -174,7 +174,7 @@ async def test_a_broken_stream_goes_on_where_it_was(server: ScriptedServer, star
             meta("a", "1"),
             meta("b", "6"),
             meta("c", "7"),
-            SecretDeleted("n", "a", "u"),
+            Gone("n", "a", "u"),
             meta("d", "12"),
         ]
         assert harness.versions() == [None, "6", "9", "9", "9", "11"]
@@ -211,7 +211,7 @@ async def test_a_version_too_old_lists_again_and_finds_what_vanished(
         assert [await harness.next() for _ in range(3)] == [
             meta("changed", "8"),
             meta("replaced", "9", uid="other"),
-            SecretDeleted("n", "gone", "u"),
+            Gone("n", "gone", "u"),
         ]
         assert harness.reported.empty(), "what is as it was is not reported"
         assert harness.versions()[-1] is None
@@ -228,7 +228,7 @@ async def test_a_server_without_streaming_lists(server: ScriptedServer, start: S
         assert [await harness.next() for _ in range(3)] == [
             meta("a", "1"),
             meta("b", "2"),
-            SecretDeleted("n", "a", "u"),
+            Gone("n", "a", "u"),
         ]
         assert harness.watch.problem is None
         assert harness.versions() == [None, None, None, None, None, "6"]
@@ -249,7 +249,7 @@ async def test_a_paged_list_finds_what_vanished(server: ScriptedServer, start: S
         assert [await harness.next() for _ in range(3)] == [
             meta("a", "1"),
             meta("b", "2"),
-            SecretDeleted("n", "a", "u"),
+            Gone("n", "a", "u"),
         ]
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a Secret, and the decoder that keeps nothing else. Pure: bytes in, small objects out.
+"""What is kept of a Secret or ConfigMap, and the decoder that keeps no more. Pure: bytes in, objects out.
 
 The server is asked for PartialObjectMetadata, which has no data. Annotations and managedFields still
 travel, and `last-applied-configuration` can hold a whole Secret: they end here, line by line. An answer
@@ -23,7 +23,7 @@ MAX_LINE: Final = 4 * 1024 * 1024
 """Bytes of one event. Annotations end at 256 KiB, the whole object at etcd's 1.5 MiB."""
 
 PAGE_SIZE: Final = 200
-"""Secrets a page where a plain LIST is needed: with the largest annotations it still fits MAX_LIST_BODY."""
+"""Objects a page where a plain LIST is needed: with the largest annotations it still fits MAX_LIST_BODY."""
 
 _AS: Final = "application/json;as={kind};g=meta.k8s.io;v=v1"
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
@@ -32,8 +32,8 @@ _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class SecretMeta:
-    """All that is kept of a Secret."""
+class PartialMetadata:
+    """All that is kept of an object."""
 
     namespace: str
     name: str
@@ -43,8 +43,8 @@ class SecretMeta:
 
 
 @dataclass(frozen=True, slots=True)
-class SecretDeleted:
-    """A Secret that is gone; `uid` is that of the one that was known under the name."""
+class Gone:
+    """An object that is gone; `uid` is that of the one that was known under the name."""
 
     namespace: str
     name: str
@@ -53,9 +53,9 @@ class SecretDeleted:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A Secret is there, is new, or is no longer what it was."""
+    """An object is there, is new, or is no longer what it was."""
 
-    meta: SecretMeta
+    meta: PartialMetadata
 
     @property
     def resource_version(self) -> str:
@@ -65,9 +65,9 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A Secret is gone, or no longer matches the selector."""
+    """An object is gone, or no longer matches the selector."""
 
-    meta: SecretMeta
+    meta: PartialMetadata
 
     @property
     def resource_version(self) -> str:
@@ -150,8 +150,8 @@ def list_request(
     return _request("list", resource, namespace, selector, params, kind="PartialObjectMetadataList")
 
 
-def decode_page(request: wire.Request, answer: wire.Answer) -> tuple[tuple[SecretMeta, ...], wire.Page]:
-    """Return the Secrets of a page, and the page emptied of them."""
+def decode_page(request: wire.Request, answer: wire.Answer) -> tuple[tuple[PartialMetadata, ...], wire.Page]:
+    """Return the objects of a page, and the page emptied of them."""
     page = wire.parse_page(request, answer)
     metas = tuple(_meta(request, item) for item in page.items)
     return metas, wire.Page(items=(), next_token=page.next_token, resource_version=page.resource_version)
@@ -203,7 +203,7 @@ def _request(
     )
 
 
-def _meta(request: wire.Request, item: dict[str, Any]) -> SecretMeta:
+def _meta(request: wire.Request, item: dict[str, Any]) -> PartialMetadata:
     # In a list the items have no kind of their own in some versions of the API; data they never have.
     if item.get("kind", "PartialObjectMetadata") != "PartialObjectMetadata" or not _WHOLE.isdisjoint(item):
         raise KubeRejected(verb=request.verb, what=request.what, kind="whole-objects")
@@ -216,12 +216,12 @@ def _meta(request: wire.Request, item: dict[str, Any]) -> SecretMeta:
             **rest,
         }:
             labels = rest.get("labels")
-            return SecretMeta(intern(namespace), name, uid, version, _labels(labels))
+            return PartialMetadata(intern(namespace), name, uid, version, _labels(labels))
     raise wire.unreadable(request, None)
 
 
 def _labels(labels: object) -> Mapping[str, str]:
-    """Return the labels; keys and values recur over thousands of Secrets, so each is held once."""
+    """Return the labels; keys and values recur over thousands of objects, so each is held once."""
     if not isinstance(labels, dict) or not labels:
         return _NO_LABELS
     return {intern(key): intern(value) for key, value in labels.items() if isinstance(value, str)}
