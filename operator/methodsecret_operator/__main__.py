@@ -231,6 +231,25 @@ def orphans(
     return _finish(command.run(chosen, min_age=age, output=output, delete=wanted, yes=yes))
 
 
+@cli.command(short_help="Check everything that the operator depends on.", context_settings=_EXTRA)
+@_setting_flags()
+@_output_flag
+@click.pass_context
+def doctor(ctx: click.Context, /, *, output: Literal["table", "json"], **flags: str | None) -> int:
+    r"""Check everything that the operator depends on, and say what to do. Nothing is changed.
+
+    Give it the operator's own settings and credentials: it tells what these can do.
+
+    \b
+    Exit codes: 0 fine (also with advice), 1 something is to do, 2 wrong settings.
+    """
+    chosen = _load(ctx, flags, level="ERROR")
+
+    from methodsecret_operator.commands import doctor as command  # noqa: PLC0415 - so that --help is fast
+
+    return _finish(command.run(chosen, output=output))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; `arguments` are the process's where not given."""
     code = WRONG_USE

@@ -42,7 +42,7 @@ def test_help_names_the_commands() -> None:
     assert done.returncode == 0
     listed = done.stdout.partition("Commands:")[2].split()
     assert [name for name in listed if name in command_line.cli.commands] == sorted(command_line.cli.commands)
-    assert " ".join(listed).startswith("orphans List the secrets at Method that no object stands behind.")
+    assert " ".join(listed).startswith("doctor Check everything that the operator depends on.")
 
 
 @pytest.mark.parametrize("command", sorted(command_line.cli.commands))
@@ -92,7 +92,7 @@ def test_wrong_settings_are_one_line_each_and_exit_code_2() -> None:
         ([], "Missing command.", "nothing to do"),
         (
             [CANARY],
-            "there is no such command; the commands are: orphans, release, run",
+            "there is no such command; the commands are: doctor, orphans, release, run",
             "may be a value in the wrong place",
         ),
         (["--api-key", CANARY, "run"], "No such option '--api-key'", "flags come after the command"),

@@ -16,7 +16,7 @@ from yarl import URL
 
 from methodsecret_operator.core.snapshot import ConfigMapSeen
 from methodsecret_operator.errors import KubeError, KubeUnavailable
-from methodsecret_operator.kube import configmap, finalizer, wire
+from methodsecret_operator.kube import configmap, finalizer, review, wire
 from methodsecret_operator.kube import lease as leases
 
 if TYPE_CHECKING:
@@ -165,6 +165,22 @@ class KubeClient:
         request = wire.discover_methodsecrets()
         return wire.parse_served(request, await self.send(request))
 
+    async def version(self) -> tuple[str, str | None]:
+        """Return the server's version, and the time of day that its answer bears."""
+        request = review.version_request()
+        answer = await self.send(request)
+        return review.parse_version(request, answer), answer.date
+
+    async def methodsecret_schema(self) -> dict[str, Any]:
+        """Return the schema of MethodSecret as the server has it."""
+        request = review.schema_request()
+        return review.parse_schema(request, await self.send(request))
+
+    async def allowed(self, access: review.Access) -> bool:
+        """Return whether we may do something."""
+        request = review.access_request(access)
+        return review.parse_access(request, await self.send(request))
+
     async def create_event(self, namespace: str, body: Mapping[str, Any]) -> None:
         """Post an Event made by kube.events."""
         request = wire.create_event(namespace, body)
@@ -270,7 +286,10 @@ async def _read(request: wire.Request, response: aiohttp.ClientResponse) -> wire
             )
         chunks.append(chunk)
     return wire.Answer(
-        status=response.status, retry_after=response.headers.get("Retry-After"), body=b"".join(chunks)
+        status=response.status,
+        retry_after=response.headers.get("Retry-After"),
+        body=b"".join(chunks),
+        date=response.headers.get("Date"),
     )
 
 

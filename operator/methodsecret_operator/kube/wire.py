@@ -70,11 +70,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. `body` is kept out of the repr: it may hold a Secret's data."""
+    """What came back; `date` is the header of that name.
+
+    `body` is kept out of the repr: it may hold a Secret's data.
+    """
 
     status: int
     retry_after: str | None
     body: bytes = field(repr=False)
+    date: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,9 +124,11 @@ class MethodClient:
         request = wire.list_page(self._api_key, cursor=cursor, limit=limit)
         return wire.listed(await self._send(request, self.reads))
 
-    async def ping(self) -> None:
-        """Return if the API answers and takes the key."""
-        wire.pinged(await self._send(wire.ping(self._api_key), self.reads))
+    async def ping(self) -> str | None:
+        """Return if the API answers and takes the key: the time of day in its answer, as it is sent."""
+        answer = await self._send(wire.ping(self._api_key), self.reads)
+        wire.pinged(answer)
+        return answer.headers.get("date")
 
     async def aclose(self) -> None:
         """Close all connections; exchanges in flight fail."""
