@@ -3,7 +3,8 @@
 Given: E2E_KUBECONFIG, with the images of deploy/Dockerfile in its nodes already under the names E2E_IMAGE and
 E2E_EMULATOR_IMAGE. Else, where kind and docker are there: the images are built, a cluster is made
 (E2E_KIND_NODE_IMAGE chooses the Kubernetes version), and it is deleted at the end. Exit code 2 where there is
-neither. Arguments go to pytest.
+neither. E2E_KILL may name a command that kills a Pod's processes at once: it gets namespace and name.
+Arguments go to pytest.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import shlex
 import subprocess
 import time
 from collections.abc import Callable
@@ -102,9 +104,20 @@ class Cluster:
         return self.get("methodsecret", name, "-n", namespace)
 
     def holder(self) -> str:
-        """Return the name of the Pod that holds the Lease."""
+        """Return who holds the Lease: `POD_UUID`, new in each process; empty where nobody does."""
         lease = self.get("lease", "methodsecret-operator", "-n", self.system)
-        return str(lease["spec"].get("holderIdentity", "")).partition("_")[0]
+        return str(lease["spec"].get("holderIdentity", ""))
+
+    def kill(self, pod: str) -> None:
+        """End a Pod of the operator at once, as far as that can be done from here.
+
+        E2E_KILL is a command that gets namespace and Pod, and sends SIGKILL to its processes. Without it the
+        Pod is deleted by force, which leaves the process a moment to let go of the Lease.
+        """
+        if command := os.environ.get("E2E_KILL"):
+            subprocess.run([*shlex.split(command), self.system, pod], check=True)  # noqa: S603 - the user's own
+        else:
+            self.kubectl("delete", "pod", pod, "-n", self.system, "--grace-period=0", "--force")
 
     # --- the release ----------------------------------------------------------------------------
 
@@ -132,6 +145,33 @@ class Cluster:
     def deployment(self) -> str:
         """The operator's Deployment, as kubectl takes it."""
         return f"deployment/{self.release}"
+
+    def operate(self, *command: str) -> str:
+        """Run a command of the operator in a Pod of its own, as its ServiceAccount; return what it prints."""
+        name = f"operate-{secrets.token_hex(3)}"
+        restricted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        container = {
+            "name": name,
+            "image": self.image,
+            "imagePullPolicy": "Never",
+            "args": list(command),
+            "securityContext": {**restricted, "readOnlyRootFilesystem": True},
+        }
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name},
+            "spec": {
+                "restartPolicy": "Never",
+                "serviceAccountName": self.release,
+                "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [container],
+            },
+        }
+        self.apply(self.system, pod)
+        done = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}=0"
+        self.kubectl("wait", "-n", self.system, f"--for={done}", f"--timeout={SECONDS}s", f"pod/{name}")
+        return self.kubectl("logs", "-n", self.system, name)
 
     # --- the emulator ---------------------------------------------------------------------------
 
