@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -136,6 +137,9 @@ def run(ctx: click.Context, /, **flags: str | None) -> int:
 
     Each setting comes from its flag, else from the environment variable in brackets, else from its default.
     """
+    # As PID 1 of a container it would ignore a signal without a handler. Until the operator has its own,
+    # there is nothing to finish.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     chosen = _load(ctx, flags)
 
     from methodsecret_operator.runtime import app  # noqa: PLC0415 - so that --help is fast

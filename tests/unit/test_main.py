@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -122,3 +123,17 @@ def test_a_cluster_that_cannot_be_reached_is_a_logged_failure(tmp_path: os.PathL
     lines = done.stderr.splitlines()
     assert all(line.startswith("{") and line.endswith("}") for line in lines), done.stderr
     assert "METHODSECRET_WORKER is not a setting; is it METHODSECRET_WORKERS?" in lines[0]
+
+
+def test_a_stop_while_the_operator_is_still_loading_is_a_clean_end(tmp_path: pathlib.Path) -> None:
+    """As PID 1 it would not even end without a handler of its own: the kernel ignores the signal there."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'methodsecret_operator.runtime.app':\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+    )
+    done = start("run", PYTHONPATH=os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
+    assert (done.returncode, done.stderr) == (0, "")
