@@ -41,6 +41,10 @@ async def test_a_cluster_in_order_is_fine_before_and_after_the_operator_starts(w
 async def test_what_is_amiss_is_named(world: World) -> None:
     run, here = world.plane.run_kubectl, f"--namespace={world.namespace}"
     run("create", "serviceaccount", "nobody", here)
+    run("create", "role", "nobody", "--verb=get", "--resource=namespaces", here)
+    run(
+        "create", "rolebinding", "nobody", "--role=nobody", f"--serviceaccount={world.namespace}:nobody", here
+    )
     nobody = world.plane.service_account_kubeconfig(namespace=world.namespace, name="nobody")
     await world.control.add_fault("list", "status", status=403, count=None)
     nowhere = world.directory / "kubeconfig"
@@ -68,6 +72,7 @@ async def test_what_is_amiss_is_named(world: World) -> None:
     assert f"may not get secrets in namespace {world.namespace}" in found
     assert not any("list, watch secrets" in text for text in found), "it is to poll"
     assert [level for level, text in refused["rights"] if "configmaps" in text] == ["advice"]
+    assert not any(f"namespaces {world.namespace}" in text for text in found), "a Role in it grants that"
     assert refused["CRD"] == [("ok", "has every field that this version uses")], "everybody may see it"
     assert refused["digest key"][0][0] == "todo"
     assert refused["list at Method"][0][0] == "todo"

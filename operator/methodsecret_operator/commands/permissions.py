@@ -25,7 +25,7 @@ class Need:
 
 
 def needed(settings: Settings) -> Iterator[Need]:
-    """Yield all that is needed."""
+    """Yield all that is needed. For RBAC a Namespace is in itself: a Role there may grant it."""
     for namespace in settings.namespaces or ("",):
         yield from _of(namespace, GROUP, PLURAL, "get list watch patch", "the objects to work on")
         yield from _of(namespace, GROUP, f"{PLURAL}/status", "patch", "id and conditions are written there")
@@ -37,10 +37,10 @@ def needed(settings: Settings) -> Iterator[Need]:
         why, verbs = "spec.publish, where it is used", "get list watch create patch delete"
         yield from _of(namespace, "", "configmaps", verbs, why, optional=True)
         why = "a deletion must know whether the object's namespace is going"
-        yield Need(Access(verb="get", group="", resource="namespaces", name=namespace), why)
+        yield from _of(namespace, "", "namespaces", "get", why, name=namespace)
     if settings.cluster_name is None:
         why = "its uid is the cluster's name (or set CLUSTER_NAME)"
-        yield Need(Access(verb="get", group="", resource="namespaces", name=SYSTEM_NAMESPACE), why)
+        yield from _of(SYSTEM_NAMESPACE, "", "namespaces", "get", why, name=SYSTEM_NAMESPACE)
     home, key = settings.operator_namespace, settings.digest_key_secret
     yield from _of(home, "", "secrets", "get", "the digest key", name=key)
     if settings.leader_election:

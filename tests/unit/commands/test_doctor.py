@@ -64,9 +64,9 @@ def test_what_is_asked_for_is_what_the_shipped_rbac_grants() -> None:
         ({"source_watch": "poll"}, ("", "secrets", "", "get"), True, "which it needs"),
         ({"namespaces": "a,b"}, ("b", "methodsecrets", "", "watch"), True, "each of the namespaces"),
         ({"namespaces": "a,b"}, ("", "methodsecrets", "", "watch"), False, "and no other"),
-        ({"namespaces": "a"}, ("", "namespaces", "a", "get"), True, "a Namespace is in no namespace"),
-        ({}, ("", "namespaces", "kube-system", "get"), True, "its uid is the name"),
-        ({"cluster_name": "c"}, ("", "namespaces", "kube-system", "get"), False, "which is set"),
+        ({"namespaces": "a"}, ("a", "namespaces", "a", "get"), True, "a Namespace is in itself"),
+        ({}, ("kube-system", "namespaces", "kube-system", "get"), True, "its uid is the name"),
+        ({"cluster_name": "c"}, ("kube-system", "namespaces", "kube-system", "get"), False, "which is set"),
         ({}, (HOME, "leases", "methodsecret-operator", "update"), True, "the Lease"),
         (
             {"leader_election": "false"},
