@@ -8,6 +8,7 @@ setting is said in words that do not repeat it, for it may be an API key in the 
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import pathlib
 import re
@@ -241,7 +242,7 @@ class Settings(BaseSettings):
         description="seconds after which a dead operator's Lease is taken over; a living one renews it, and"
         " ends by itself after two thirds of them without a renewal",
     )
-    workers: int = Field(64, ge=1, le=1000, description="how many MethodSecrets are worked on at a time")
+    workers: int = Field(32, ge=1, le=1000, description="how many MethodSecrets are worked on at a time")
     writes_per_minute: int = Field(
         1800,
         ge=1,
@@ -332,9 +333,8 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _choices(name: str) -> str:
+def _choices(schema: Mapping[str, Any]) -> str:
     """Return what may be given, for a help text: the words of a Literal, else a word for the type."""
-    schema = Settings.model_json_schema(by_alias=False)["properties"][name]
     kinds = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
     if words := kinds[0].get("enum"):
         return "|".join(words)
@@ -355,9 +355,11 @@ def _problem(where: tuple[int | str, ...], message: str) -> str:
     return f"{_variable(name)} ({_flag(name)}): {entry}{said}"
 
 
+@functools.cache
 def catalogue() -> tuple[Setting, ...]:
     """Return every setting, in the order in which they should be read."""
     found = []
+    schemas = Settings.model_json_schema(by_alias=False)["properties"]
     for name, field in Settings.model_fields.items():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         default = extra.get("default_text", field.default)
@@ -368,7 +370,7 @@ def catalogue() -> tuple[Setting, ...]:
                 flag=_flag(name),
                 description=field.description or "",
                 default=str(default),
-                choices=_choices(name),
+                choices=_choices(schemas[name]),
             )
         )
     return tuple(found)

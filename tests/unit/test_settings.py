@@ -59,7 +59,7 @@ def test_defaults_outside_a_cluster() -> None:
         "digest_key_secret": "methodsecret-operator-digest-key",
         "leader_election": False,
         "lease_seconds": 15,
-        "workers": 64,
+        "workers": 32,
         "writes_per_minute": 1800,
         "reads_per_minute": 6000,
         "resync_seconds": 600,
@@ -277,7 +277,7 @@ def test_no_file_of_the_current_folder_is_read(
 ) -> None:
     (tmp_path / ".env").write_text("METHODSECRET_WORKERS=5\n")
     monkeypatch.chdir(tmp_path)
-    assert settings.load({}).workers == 64
+    assert settings.load({}).workers == 32
 
 
 def test_unknown_variables_are_named_with_the_likely_meaning() -> None:
