@@ -1,0 +1,293 @@
+"""Random histories: what users do, what the network does, and where the operator dies, one step at a time."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from methodsecret_operator.core.resource import PAUSED
+from methodsecret_operator.errors import (
+    KubeConflict,
+    KubeUnavailable,
+    MethodRateLimited,
+    MethodUnauthorized,
+    MethodUnavailable,
+    OperatorError,
+)
+from tests.faults.model.cluster import Object
+from tests.faults.model.network import Call
+from tests.faults.model.process import Process
+from tests.faults.model.world import KEEP_SUPERSEDED, Rules, World
+
+WORLDS: Final = (
+    Rules(),
+    Rules(lists_fail=True, late_calls=True, meddling=True),
+    Rules(keys_expire=True, meddling=True),
+    Rules(lists_fail=True, late_calls=True, two_operators=True),
+    Rules(keys_expire=True, lists_fail=True, late_calls=True, meddling=True),
+)
+
+FATES: Final = ("gone", "landed", "landed", "late")
+LAGS: Final = st.sampled_from([0.0, 50.0, 300.0])
+VALUES: Final = st.sampled_from(["A", "B", "C", "A", "B", "C", None])
+SPECS: Final = st.builds(
+    lambda policy, rotation, metadata, adopt: {
+        "deletionPolicy": policy, "rotation": rotation, **metadata, **adopt,
+    },
+    policy=st.sampled_from(["Retain", "Delete"]),
+    rotation=st.sampled_from(
+        [{}, {}, {}, {"deleteSupersededAfter": KEEP_SUPERSEDED}, {"policy": "OnRequest"}]
+    ),
+    metadata=st.sampled_from([{}, {}, {"metadata": {}}, {"metadata": {"team": "one"}}]),
+    adopt=st.sampled_from([{}] * 8 + [{"adopt": {"id": "sec_0"}}, {"adopt": {"id": "sec_1"}}]),
+)  # fmt: skip
+
+
+class Machine(RuleBasedStateMachine):
+    """One history in one world."""
+
+    worlds: ClassVar[tuple[Rules, ...]] = WORLDS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.worlds[0])
+
+    @initialize(data=st.data(), spec=SPECS)
+    def begin(self, data: st.DataObject, spec: Object) -> None:
+        """Begin with an object and an operator."""
+        self.world = World(data.draw(st.sampled_from(self.worlds)))
+        if self.world.rules.lists_fail:
+            self.lists(refused=data.draw(st.booleans()), lag=data.draw(LAGS))
+        self.world.cluster.apply(spec)
+        self.world.start()
+
+    # --- what goes well -------------------------------------------------------------------------
+
+    @rule()
+    def settle(self) -> None:
+        """Let all go well until there is nothing to do."""
+        self.world.settle()
+
+    @rule(
+        count=st.integers(1, 30),
+        index=st.integers(0, 3),
+        before=st.sampled_from(["nothing", "create", "create", "delete", "patch status"]),
+    )
+    def proceed(self, count: int, index: int, before: str) -> None:
+        """Answer some calls, up to a certain one, and show the watches what has changed."""
+        for _ in range(count):
+            for process in self.world.processes:
+                process.deliver(objects=1, secrets=1)
+            calls = self.world.network.calls
+            if not calls or any(call.operation.startswith(before) for call in calls):
+                return
+            self.world.network.deliver(self._call(index))
+
+    @rule(
+        index=st.integers(0, 3), objects=st.integers(0, 2), secrets=st.integers(0, 2), answered=st.booleans()
+    )
+    def step(self, index: int, objects: int, secrets: int, answered: bool) -> None:  # noqa: FBT001 - drawn
+        """Show some changes to one process, and let one call arrive or be answered."""
+        if self.world.processes:
+            self._process(index).deliver(objects=objects, secrets=secrets)
+        if not self.world.network.calls:
+            return
+        if answered:
+            self.world.network.deliver(self._call(index))
+        else:
+            self.world.network.arrive(self._call(index))
+
+    @rule(seconds=st.sampled_from([1.0, 31.0, 61.0, 601.0, 4000.0]), resynced=st.booleans())
+    def wait(self, seconds: float, resynced: bool) -> None:  # noqa: FBT001 - drawn
+        """Let time pass."""
+        self.world.tick(seconds)
+        if resynced:
+            for process in self.world.processes:
+                process.resync()
+
+    # --- what goes wrong ------------------------------------------------------------------------
+
+    @precondition(lambda self: self.world.network.calls)
+    @rule(index=st.integers(0, 3), landed=st.booleans(), late=st.booleans(), kind=st.integers(0, 4))
+    def fail(self, index: int, landed: bool, late: bool, kind: int) -> None:  # noqa: FBT001 - drawn
+        """Fail a call for its sender, whether it was carried out or not."""
+        call = self._call(index)
+        if landed:
+            self.world.network.arrive(call)
+            kind = min(kind, 1)  # what was carried out is not answered by a refusal
+        error = _error(call, kind)
+        self.world.key_refused |= isinstance(error, MethodUnauthorized)
+        late = late and not landed and call.writes and kind == 0 and self.world.rules.late_calls
+        self.world.network.lose(call, error, late=late)
+
+    @precondition(lambda self: any(call.refuse for call in self.world.network.calls))
+    @rule(landed=st.booleans(), refused=st.booleans())
+    def fail_create(self, landed: bool, refused: bool) -> None:  # noqa: FBT001 - drawn
+        """Refuse a create for good, or leave its sender in the dark."""
+        call = next(call for call in self.world.network.calls if call.refuse)
+        if refused and call.arrived is None and call.refuse is not None:
+            call.carry_out = call.refuse
+            self.world.network.deliver(call)
+            return
+        if landed:
+            self.world.network.arrive(call)
+        self.world.network.lose(call, _error(call, 0))
+
+    @precondition(lambda self: self.world.processes)
+    @rule(
+        index=st.integers(0, 1), fates=st.lists(st.sampled_from(FATES), max_size=3), again=st.integers(0, 3)
+    )
+    def crash(self, index: int, fates: list[str], again: int) -> None:
+        """Kill a process; each of its calls is lost, has landed, or will. Mostly it is started again."""
+        process = self._process(index)
+        for call, fate in zip(self.world.network.of(process), fates, strict=False):
+            if fate == "landed":
+                self.world.network.arrive(call)
+            elif fate == "late" and call.writes and self.world.rules.late_calls:
+                self.world.network.drop(call, late=True)
+        self.world.kill(process)
+        if again:
+            self.world.start()
+
+    @precondition(lambda self: any(call.refuse for call in self.world.network.calls))
+    @rule(landed=st.booleans(), after=st.sampled_from([0.0, 4000.0]))
+    def die_in_create(self, landed: bool, after: float) -> None:  # noqa: FBT001 - drawn
+        """Kill the sender of a create, and start another, at once or when old keys may be forgotten."""
+        call = next(call for call in self.world.network.calls if call.refuse)
+        process = next(process for process in self.world.processes if process is call.sender)
+        if landed:
+            self.world.network.arrive(call)
+        self.world.kill(process)
+        if after:
+            self.world.tick(after)
+            if self.world.rules.keys_expire:
+                self.world.method.forget_keys()
+        self.world.start()
+
+    @precondition(lambda self: len(self.world.processes) < 1 + self.world.rules.two_operators)
+    @rule()
+    def start(self) -> None:
+        """Start an operator."""
+        self.world.start()
+
+    @precondition(lambda self: self.world.network.late)
+    @rule()
+    def land(self) -> None:
+        """Let what is late arrive."""
+        self.world.network.land()
+
+    @precondition(lambda self: self.world.rules.keys_expire)
+    @rule()
+    def forget_keys(self) -> None:
+        """Let the API forget the keys that are old enough."""
+        self.world.note("old keys are forgotten")
+        self.world.method.forget_keys()
+
+    @precondition(lambda self: self.world.rules.lists_fail)
+    @rule(refused=st.booleans(), lag=LAGS)
+    def lists(self, refused: bool, lag: float) -> None:  # noqa: FBT001 - drawn
+        """Let lists be refused, or lag behind."""
+        self.world.note(f"lists refused: {refused}, behind by {lag:g} s")
+        self.world.method.refuses_lists = refused
+        self.world.method.list_lag = lag
+        self.world.method.read_lag = min(lag, 50.0)
+
+    # --- what people do -------------------------------------------------------------------------
+
+    @rule(value=VALUES)
+    def change_value(self, value: str | None) -> None:
+        """Change the value, or delete the Secret."""
+        self.world.note(f"the value is {value}")
+        self.world.cluster.set_source(value)
+
+    @rule(
+        spec=SPECS,
+        what=st.sampled_from(["apply", "delete", "delete and apply", "pause", "rotate", "unpause"]),
+    )
+    def edit(self, spec: Object, what: str) -> None:
+        """Apply the object (anew where it is gone), delete it, or set its annotations."""
+        self.world.note(f"{what} {spec if 'apply' in what else ''}")
+        if "delete" in what:
+            self.world.cluster.delete()
+        if "apply" in what:
+            self.world.cluster.apply(spec)
+        if "pause" in what:
+            self.world.cluster.annotate(PAUSED, "true" if what == "pause" else None)
+        if what == "rotate":
+            self.world.request_rotation()
+
+    @precondition(lambda self: self.world.rules.meddling and self.world.cluster.object is not None)
+    @rule(age=st.integers(0, 12))
+    def restore(self, age: int) -> None:
+        """Wipe the status, or put an older one back."""
+        former = self.world.cluster.statuses
+        self.world.meddle(former[-age] if 0 < age <= len(former) else {"observedGeneration": -1})
+
+    @precondition(lambda self: self.world.rules.meddling and self.world.ours)
+    @rule(index=st.integers(0, 5), traceless=st.booleans())
+    def vanish(self, index: int, traceless: bool) -> None:  # noqa: FBT001 - drawn
+        """Let a secret of ours vanish at Method."""
+        secret = self.world.ours[index % len(self.world.ours)]
+        self.world.note(f"{secret.id} vanishes at Method")
+        secret.status = "deleted"
+        if traceless:
+            secret.known_from = float("inf")
+
+    # --- what must hold -------------------------------------------------------------------------
+
+    @invariant()
+    def no_defect(self) -> None:
+        """Nothing has failed that may not."""
+        self.world.check_defects()
+
+    def teardown(self) -> None:
+        """End all trouble and check what is there; then delete the object and check again."""
+        try:
+            self.world.heal()
+            self.world.check_at_rest()
+            obj = self.world.cluster.object
+            if obj is None:
+                return
+            self.world.cluster.apply({**obj["spec"], "deletionPolicy": "Delete"})
+            self.world.heal()
+            self.world.check_at_rest()
+            uid = obj["metadata"]["uid"]
+            self.world.cluster.delete()
+            self.world.heal()
+            self.world.check_deleted(uid)
+        finally:
+            for line in self.world.network.trace[-150:]:
+                note(line)
+            for process in self.world.processes:
+                process.kill()
+
+    def _call(self, index: int) -> Call:
+        calls = self.world.network.calls
+        return calls[index % len(calls)]
+
+    def _process(self, index: int) -> Process:
+        processes = self.world.processes
+        return processes[index % len(processes)]
+
+
+def _error(call: Call, kind: int) -> OperatorError:
+    """Return a failure: 0 and 1 say nothing about whether the call was carried out."""
+    if call.server == "kube":
+        if kind == 2 and "patch" in call.operation:
+            return KubeConflict(verb="patch", what="it", status=409)
+        return KubeUnavailable(verb="call", what="it", kind="timeout")
+    operation = call.operation.partition(" ")[0]
+    match kind:
+        case 0:
+            return MethodUnavailable(operation=operation, kind="timeout")
+        case 1:
+            return MethodUnavailable(operation=operation, kind="http", status=500)
+        case 2:
+            return MethodRateLimited(operation=operation, kind="http", status=429, retry_after=60.0)
+        case 3:
+            return MethodUnauthorized(operation=operation, kind="http", status=401)
+        case _:
+            return MethodUnavailable(operation=operation, kind="http", status=409)

@@ -1,0 +1,142 @@
+"""The promise, held against random histories: and each rule that it rests on, taken away, is missed by them.
+
+A failure shows the history's trace. `make soak` looks further, and makes the history as short as it can.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from methodsecret_operator.core import decision, deletion, identity, outcome, status
+from methodsecret_operator.core.snapshot import Action, Attempt, Create, Snapshot
+from methodsecret_operator.method.inventory import Inventory
+from tests.faults.model.machine import WORLDS, Machine
+from tests.faults.model.remote import Violation
+from tests.faults.model.world import Rules
+
+# The same histories in every run; for others, take derandomize away.
+QUICK = settings(
+    max_examples=150,
+    stateful_step_count=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    report_multiple_bugs=False,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+LONG = settings(
+    QUICK,
+    max_examples=20_000,
+    stateful_step_count=150,
+    derandomize=False,
+    phases=[Phase.generate, Phase.shrink],
+)
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """Log nothing: a log line takes longer than a step."""
+    former = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    yield
+    structlog.configure(**former)
+
+
+def machine(*worlds: Rules) -> type[Machine]:
+    """Return the machine for histories in these worlds only."""
+    return type("Histories", (Machine,), {"worlds": worlds})
+
+
+def test_no_history_breaks_the_promise() -> None:
+    run_state_machine_as_test(Machine, settings=QUICK)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("world", WORLDS, ids=str)
+def test_no_long_history_breaks_the_promise(world: Rules) -> None:
+    run_state_machine_as_test(machine(world), settings=LONG)
+
+
+_decide, _deletion = decision._decide, deletion.decide
+_count = itertools.count()
+
+
+def _another_key(**_: Any) -> str:  # noqa: ANN401 - none of it matters
+    return f"key {next(_count)}"
+
+
+def _next_at_once(snapshot: Snapshot, create: Create, *, server_error: bool) -> Attempt:
+    del server_error
+    return outcome._next(snapshot, create)
+
+
+def _alive(s: Snapshot) -> Action:
+    if s.object.status.id is not None:
+        return _deletion(s)
+    metadata = s.object.metadata.model_copy(update={"deletion_timestamp": None})
+    return _decide(replace(s, object=s.object.model_copy(update={"metadata": metadata})))
+
+
+class Mutant(NamedTuple):
+    """A rule taken away, in a world that needs it; `seen` is part of what the model says to it."""
+
+    reason: str
+    module: Any
+    name: str
+    instead: Callable[..., Any]
+    world: Rules
+    seen: str
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        Mutant(
+            "every try has another idempotency key", identity, "idempotency_key", _another_key,
+            Rules(lists_fail=True), "a second secret",
+        ),
+        Mutant(
+            "the inventory is skipped", Inventory, "of", lambda *_: (),
+            Rules(keys_expire=True), "a second secret|are left",
+        ),
+        Mutant(
+            "what the inventory has is not linked", decision, "_link", lambda *_, **__: None,
+            Rules(keys_expire=True), "a second secret",
+        ),
+        Mutant(
+            "the next ordinal after an outcome that is not known", outcome, "_same", _next_at_once,
+            Rules(), "a second secret",
+        ),
+        Mutant(
+            "a create for an object that is being deleted", deletion, "decide", _alive,
+            Rules(), "a create is sent for an object that is being deleted|not ready",
+        ),
+        Mutant(
+            "the former id is forgotten when the id moves", status, "_with", lambda entries, _: entries,
+            Rules(), "is forgotten",
+        ),
+        Mutant(
+            "what no status names is left there", deletion, "extras", lambda *_: None,
+            Rules(keys_expire=True, lists_fail=True, late_calls=True), "nobody knows",
+        ),
+        Mutant(
+            "a secret is deleted whatever its mark", deletion, "_owned", lambda *_: True,
+            Rules(), "somebody else's",
+        ),
+    ],
+    ids=lambda mutant: mutant.reason,
+)  # fmt: skip
+def test_a_rule_taken_away_is_missed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutant.module, mutant.name, mutant.instead)
+    with pytest.raises(Violation, match=mutant.seen):
+        run_state_machine_as_test(machine(mutant.world), settings=settings(QUICK, max_examples=1000))
