@@ -145,7 +145,9 @@ class _Operator:
             cache=self._cache, kube=kube, gatherer=gatherer, announcer=self._announcer
         )
         self._informer = Informer(connection=connection, cache=self._cache, namespaces=settings.namespaces)
-        drift = Drift(cache=self._cache, gatherer=gatherer, doubt=self._doubted, clock=_now)
+        drift = Drift(
+            cache=self._cache, gatherer=gatherer, doubt=self._doubted, busy=self._queue.busy, clock=_now
+        )
         self._resync = Resync(
             kube=kube,
             cache=self._cache,

@@ -6,9 +6,11 @@ its id before anything is believed.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -19,12 +21,16 @@ from methodsecret_operator.method.accounts import Account
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.gather import Gatherer
 
+_WITHOUT_PAUSE: Final = 100
+"""Objects looked at in one go, some 5 ms: ten thousand would hold up everything else for half a second."""
+
 _log = structlog.get_logger(__name__)
 
 
 class Drift:
     """`doubt` is called with the key of each object whose secret is not as its status says.
 
+    `busy` tells whether a worker has an object in hand: what it is about to write is not in its status yet.
     `owned` counts the secrets of all accounts, as of the last look, by whose they are: see metrics.INVENTORY.
     """
 
@@ -34,27 +40,28 @@ class Drift:
         cache: ObjectCache,
         gatherer: Gatherer,
         doubt: Callable[[str], None],
+        busy: Callable[[str], bool],
         clock: Callable[[], datetime],
     ) -> None:
         self._cache = cache
         self._gatherer = gatherer
         self._doubt = doubt
+        self._busy = busy
         self._clock = clock
         self._first = True
         self.owned: Counter[str] = Counter()
 
     async def look(self) -> None:
         """Scan every account in use and compare. What cannot be asked now is left for the next time."""
-        accounts: dict[int, tuple[Account, list[tuple[str, MethodSecret]]]] = {}
-        for key in self._cache.keys():  # noqa: SIM118 - no dict
+        accounts: dict[int, tuple[Account, list[str]]] = {}
+        async for key, obj in self._objects(self._cache.keys()):
             try:
-                obj = self._cache.get(key)
-                account, _ = (None, None) if obj is None else await self._gatherer.account(obj)
-            except (KubeError, SchemaError):
+                account, _ = await self._gatherer.account(obj)
+            except KubeError:
                 continue
-            if obj is not None and account is not None:
-                accounts.setdefault(id(account), (account, []))[1].append((key, obj))
-        for account, objects in accounts.values():
+            if account is not None:
+                accounts.setdefault(id(account), (account, []))[1].append(key)
+        for account, keys in accounts.values():
             try:
                 # The first scan after the start serves everybody, whoever asked for it.
                 await (
@@ -63,7 +70,7 @@ class Drift:
             except MethodError as error:
                 _log.warning("inventory not refreshed", error=type(error).__name__, status=error.status)
                 continue
-            self._compare(account, objects)
+            await self._compare(account, keys)
         self._first = False
         self.owned = Counter()
         for account, _ in accounts.values():
@@ -79,9 +86,12 @@ class Drift:
         here = self._cache.version(key) is not None or self._cache.named_by_other(entry.id, key)
         return "own" if here else "orphan"
 
-    def _compare(self, account: Account, objects: list[tuple[str, MethodSecret]]) -> None:
-        absent = account.inventory.judge({obj.status.id for _, obj in objects if obj.status.id is not None})
-        for key, obj in objects:
+    async def _compare(self, account: Account, keys: list[str]) -> None:
+        ids = {obj.status.id async for _, obj in self._objects(keys) if obj.status.id is not None}
+        absent = account.inventory.judge(ids)
+        async for key, obj in self._objects(keys):
+            if self._busy(key):
+                continue
             status = obj.status
             named = {status.id, *(former.id for former in status.superseded)}
             marked = [entry for owner in self._gatherer.owners(obj) for entry in account.inventory.of(owner)]
@@ -91,3 +101,15 @@ class Drift:
             )
             if status.id in absent or unnamed or self._gatherer.doubtful(obj, account):
                 self._doubt(key)
+
+    async def _objects(self, keys: list[str]) -> AsyncIterator[tuple[str, MethodSecret]]:
+        """Yield the objects as they are now, not as they were before a scan; let others work in between."""
+        for number, key in enumerate(keys, 1):
+            try:
+                obj = self._cache.get(key)
+            except SchemaError:
+                obj = None  # its worker says so
+            if obj is not None:
+                yield key, obj
+            if number % _WITHOUT_PAUSE == 0:
+                await asyncio.sleep(0)

@@ -225,6 +225,10 @@ class WorkQueue:
         """How many keys are being processed."""
         return len(self._processing)
 
+    def busy(self, key: str) -> bool:
+        """Whether `key` is being processed."""
+        return key in self._processing
+
     @property
     def oldest_wait(self) -> float:
         """For how many seconds the longest-waiting ready key has been waiting; 0 where none is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -37,6 +38,7 @@ class World:
         self.now = datetime(2026, 5, 4, tzinfo=UTC)
         self.emulator = emulator
         self.doubted: list[str] = []
+        self.busy: set[str] = set()
         self.cache = ObjectCache(wake=lambda _: None)
         self.accounts = Accounts(writes_per_minute=1000, reads_per_minute=1000, now=self.clock)
         self.gatherer = Gatherer(
@@ -55,7 +57,11 @@ class World:
             publications=Publications(connection=connection, namespaces=(), wake=lambda _: None),
         )
         self.drift = Drift(
-            cache=self.cache, gatherer=self.gatherer, doubt=self.doubted.append, clock=self.clock
+            cache=self.cache,
+            gatherer=self.gatherer,
+            doubt=self.doubted.append,
+            busy=self.busy.__contains__,
+            clock=self.clock,
         )
 
     def clock(self) -> datetime:
@@ -114,6 +120,26 @@ async def test_a_former_secret_that_the_status_names_is_no_surprise(world: World
     superseded = [{"id": former, "revision": OTHER, "supersededAt": gen.EARLIER}]
     world.cache.observe(gen.raw_object(status=gen.raw_ready_status(id=current, superseded=superseded)))
     assert await world.look() == []
+
+
+async def test_an_object_that_got_its_secret_during_the_scan_is_no_surprise(world: World) -> None:
+    world.cache.observe(gen.raw_object())
+    hold = await world.emulator.control.add_fault("list", "hold")
+    looking = asyncio.create_task(world.look())
+    await world.emulator.control.wait_held(hold)
+    status = gen.raw_ready_status(id=await world.seed())
+    world.cache.observe(gen.raw_object(version=101, status=status))
+    await world.emulator.control.release(hold)
+    assert await looking == []
+
+
+async def test_an_object_that_is_worked_on_is_left_to_its_worker(world: World) -> None:
+    world.cache.observe(gen.raw_object())
+    await world.seed()  # created, and not in the status yet
+    world.busy.add(KEY)
+    assert await world.look() == []
+    world.busy.clear()
+    assert await world.look() == [KEY]
 
 
 async def test_a_secret_that_vanishes_is_noticed_at_the_next_look(world: World) -> None:
