@@ -67,9 +67,9 @@ class Reconciler:
             return "resync"
         look = Look(obj=obj, memory=memory, cache=self._cache, kube=self._kube, gatherer=self._gatherer)
         finding = await look.find()
-        self._doubted.discard(key)
         if finding is None:
-            return "resync"
+            return "resync"  # what it was doubted for may still be under way, waiting for its turn
+        self._doubted.discard(key)
         metrics.FINDINGS.labels(reason=finding.reason.value).inc()
         if finding.secret is not None:
             # From here on the id may be known to nobody but this finding, until it is written.
