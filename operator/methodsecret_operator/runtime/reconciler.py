@@ -54,7 +54,9 @@ class Reconciler:
         )
         memory = self._memory(key, obj)
         if memory.unwritten is not None:
-            return await self._write(key, obj, memory.unwritten, memory)
+            retry = await self._write(key, obj, memory.unwritten, memory)
+            # The key may be here for what has come since: that is looked at right after.
+            return 0.0 if retry == "resync" else retry
         settled = decision.settled(
             obj,
             source=self._gatherer.sources.version(obj),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from method_emulator.testing import RunningEmulator, running_emulator
+from methodsecret_operator.errors import KubeUnavailable
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.metadata import PartialMetadata
 from methodsecret_operator.kube.metadata_watch import MetadataWatch
@@ -112,3 +113,21 @@ async def test_a_doubt_outlives_the_wait_for_a_turn(
         taken.release()
         await here.reconciler.reconcile(KEY)
         assert here.status["id"] != gone
+
+
+async def test_what_came_while_an_id_was_not_written_is_looked_at_after_it(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object())
+        server.faults[f"PATCH {PATH}/status"] = [503]
+        with pytest.raises(KubeUnavailable):
+            await here.reconciler.reconcile(KEY)
+        here.put(gen.raw_object(version=101, generation=2, spec=gen.raw_spec(metadata={"team": "x"})))
+        assert await here.reconciler.reconcile(KEY) == 0.0
+        first = here.status["id"]
+        assert here.status["observedGeneration"] == 1
+        await here.reconciler.reconcile(KEY)
+        assert here.status["id"] != first
+        assert here.status["observedGeneration"] == 2
