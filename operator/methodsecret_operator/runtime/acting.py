@@ -233,9 +233,9 @@ class Look:
         watched = self._gatherer.sources.version(obj)
         if watched is None or isinstance(source, Problem):
             return True
-        uid, version = watched
-        # The watch may lag behind what was read; only something newer in it counts.
-        return uid == source.uid and int(version) <= int(source.resource_version)
+        # The watch may lag, even by a Secret made anew: only what is newer in it than what was read counts.
+        _uid, version = watched
+        return int(version) <= int(source.resource_version)
 
     async def _create(self, snapshot: Snapshot, create: Create, account: Account, slot: Slot) -> Step:
         memory = self._memory

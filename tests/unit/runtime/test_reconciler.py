@@ -27,6 +27,7 @@ from tests.unit.runtime.kube_server import SERVED, KubeServer
 
 KEY = f"{gen.NAMESPACE}/{gen.NAME}"
 PATH = f"{SERVED}/namespaces/{gen.NAMESPACE}/methodsecrets/{gen.NAME}"
+GET_SECRET = f"GET /api/v1/namespaces/{gen.NAMESPACE}/secrets/acme"
 
 
 class World:
@@ -131,3 +132,17 @@ async def test_what_came_while_an_id_was_not_written_is_looked_at_after_it(
         await here.reconciler.reconcile(KEY)
         assert here.status["id"] != first
         assert here.status["observedGeneration"] == 2
+
+
+async def test_a_secret_made_anew_that_the_watch_has_not_told_of_is_read_once(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """The watch may be away for long: what it had is older, so nothing is to be waited for."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.see_secret(uid="the former one's", version=str(int(gen.SECRET_VERSION) - 1))
+        here.put(gen.raw_object())
+        await here.reconciler.reconcile(KEY)
+        assert here.status["conditions"][0]["reason"] == "Synced"
+        assert server.seen.count(GET_SECRET) == 1
+        assert here.woken == []
