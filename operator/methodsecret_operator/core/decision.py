@@ -246,8 +246,14 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
         return None
     if remote is not None and remote.status == ACTIVE:
         return _holding(s, held, environment=environment, secret=remote)
+    return _decide_on_inactive(s, current, remote)
+
+
+def _decide_on_inactive(s: Snapshot, current: str, remote: RemoteSecret | None) -> Finding | None:
+    """Say what has become of the id in use, which Method does not call active; None to replace it."""
     if remote is not None and remote.status != DELETED:
-        return replace(finding(s, Reason.PENDING, Sentence.NOT_YET_ACTIVE), secret=remote, retry="backoff")
+        waiting = replace(finding(s, Reason.PENDING, Sentence.NOT_YET_ACTIVE), retry="backoff")
+        return _still(s, waiting, remote)
     if remote is None and s.account_changed and not _requested(s):
         return finding(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING)
     if remote is None and not s.missed(current):
@@ -255,6 +261,11 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
     if s.object.spec.rotation.policy is RotationPolicy.ON_REQUEST and not _requested(s):
         return finding(s, Reason.REMOTE_DELETED, Sentence.REMOTE_DELETED)
     return None
+
+
+def _still(s: Snapshot, said: Finding, remote: RemoteSecret) -> Finding:
+    """Return what is said with Method's words on the id in use, which is held as it was before."""
+    return replace(said, secret=remote, adopted=s.object.status.adopted if _by_adoption(s) else None)
 
 
 def _by_adoption(s: Snapshot) -> bool:

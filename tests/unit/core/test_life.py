@@ -27,6 +27,7 @@ from methodsecret_operator.core.snapshot import (
     SetFinalizer,
     Snapshot,
 )
+from methodsecret_operator.core.status import summarize
 from tests.unit import gen
 from tests.unit.gen import CLUSTER, NAME, NAMESPACE, NOW, SECRET_ID, SECRET_UID, SECRET_VERSION, UID
 
@@ -505,6 +506,20 @@ def test_what_an_adopted_secret_may_hold_is_remembered_with_it() -> None:
     assert isinstance(action, Finding)
     assert action.adopted == Adopted(id="sec_wanted", **HELD.model_dump())
     assert action.source is None
+
+
+@pytest.mark.parametrize(("spec", "held"), [(ADOPTS_CURRENT, BY_ADOPTION)], ids=["nothing changed"])
+def test_an_adopted_secret_that_is_not_active_for_a_while_stays_adopted(
+    spec: dict[str, Any], held: dict[str, Any]
+) -> None:
+    """Without that it would be unknown what it holds, and another be made in its place."""
+    obj = gen.synced(spec=spec, status=held)
+    for word in ("frozen", "active"):
+        said = decide(doubted(obj, gen.remote(SECRET_ID, status=word, metadata=None)))
+        assert isinstance(said, Finding)
+        obj = obj.model_copy(update={"status": summarize(obj, said, now=NOW)})
+        assert (obj.status.id, obj.status.status) == (SECRET_ID, word)
+        assert obj.status.adopted == gen.synced(status=held).status.adopted
 
 
 class Missing(NamedTuple):
