@@ -210,10 +210,22 @@ def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: Acco
             former=status.environment,
             environment=account.environment,
         )
-    if on_request:
-        waiting = finding(s, Reason.SYNCED, Sentence.ROTATION_PENDING)
-        return replace(waiting, rotation_pending=waiting.message)
-    return None
+    return _decide_on_waiting(s, current) if on_request else None
+
+
+def _decide_on_waiting(s: Snapshot, current: str) -> Action | None:
+    """Decide where a change waits to be asked for, and `current` is to keep the former value meanwhile."""
+    waiting = finding(s, Reason.SYNCED, Sentence.ROTATION_PENDING)
+    waiting = replace(waiting, rotation_pending=waiting.message)
+    active = s.object.status.status == ACTIVE
+    if active and not s.doubted and current not in s.evidence:
+        return waiting
+    if current not in s.evidence:
+        return Confirm(id=current)
+    remote = s.evidence[current]
+    if remote is None or remote.status != ACTIVE:
+        return _decide_on_inactive(s, current, remote)
+    return waiting if active else _still(s, waiting, remote)
 
 
 def _holds(s: Snapshot, known: Source, wanted: Source) -> bool:

@@ -232,6 +232,8 @@ def doubted(obj: MethodSecret | None = None, remote: Any = None, **more: Any) ->
 
 GONE = gen.remote(SECRET_ID, status="deleted")
 MISSED = {SECRET_ID: LONG_AGO}
+WAITING = gen.synced(spec=ON_REQUEST, status={"source": FORMER_SOURCE})
+FROZEN_WAITING = gen.synced(spec=ON_REQUEST, status={"source": FORMER_SOURCE, "status": "frozen"})
 
 DRIFT = [
     Row("not in the inventory: asked about", gen.snapshot(gen.synced(), doubted=True), Confirm(SECRET_ID)),
@@ -288,6 +290,36 @@ DRIFT = [
         "one that says itself that it is deleted is, however many others are missing",
         doubted(remote=GONE, account_changed=True),
         CREATE,
+    ),
+    Row(
+        "a change waits to be asked for: what is in use meanwhile is asked about",
+        gen.snapshot(WAITING, doubted=True),
+        Confirm(SECRET_ID),
+    ),
+    Row(
+        "it is active: the change waits on",
+        doubted(WAITING, gen.remote(SECRET_ID)),
+        (Reason.SYNCED, Sentence.ROTATION_PENDING, None),
+    ),
+    Row(
+        "it is active again: the status says so",
+        gen.snapshot(FROZEN_WAITING, evidence={SECRET_ID: gen.remote(SECRET_ID)}),
+        (Reason.SYNCED, Sentence.ROTATION_PENDING, SECRET_ID),
+    ),
+    Row(
+        "it is deleted: nothing is in use, whatever waits",
+        doubted(WAITING, GONE),
+        (Reason.REMOTE_DELETED, Sentence.REMOTE_DELETED, None),
+    ),
+    Row(
+        "it is unknown, once",
+        doubted(WAITING),
+        (Reason.PENDING, Sentence.MISSING, None),
+    ),
+    Row(
+        "it is not active, whoever has written the status",
+        gen.snapshot(WAITING, trusted=False, evidence={SECRET_ID: gen.remote(SECRET_ID, status="frozen")}),
+        (Reason.PENDING, Sentence.NOT_YET_ACTIVE, SECRET_ID),
     ),
     Row(
         "one that is there is not missing",
@@ -508,7 +540,11 @@ def test_what_an_adopted_secret_may_hold_is_remembered_with_it() -> None:
     assert action.source is None
 
 
-@pytest.mark.parametrize(("spec", "held"), [(ADOPTS_CURRENT, BY_ADOPTION)], ids=["nothing changed"])
+@pytest.mark.parametrize(
+    ("spec", "held"),
+    [(ADOPTS_CURRENT, BY_ADOPTION), (ADOPTS_ON_REQUEST, ADOPTED_CHANGED)],
+    ids=["nothing changed", "a change waits"],
+)
 def test_an_adopted_secret_that_is_not_active_for_a_while_stays_adopted(
     spec: dict[str, Any], held: dict[str, Any]
 ) -> None:
