@@ -102,7 +102,7 @@ def _decide(s: Snapshot) -> Action:
 
 
 def created(s: Snapshot, create: Create, secret: RemoteSecret) -> Finding:
-    """Return what to say when Method holds the secret that was asked for."""
+    """Return what to say when Method holds the secret that was asked for; `s` is what that was decided on."""
     if secret.status != ACTIVE:
         said = finding(s, Reason.PENDING, Sentence.NOT_YET_ACTIVE, id=secret.id)
         return replace(said, secret=secret, source=create.source, environment=create.environment, retry=1.0)
@@ -116,8 +116,8 @@ def created(s: Snapshot, create: Create, secret: RemoteSecret) -> Finding:
 
 def _moved_on(s: Snapshot, create: Create) -> bool:
     """Whether something else is wanted by now than what a create, settled late, was made for."""
-    if s.attempt is None or s.attempt.unresolved is not create:
-        return False
+    if s.attempt is None or s.attempt.unresolved is None:
+        return False  # it was decided on with this very snapshot
     wanted = decide(replace(s, attempt=None, marked=()))
     return not (isinstance(wanted, Create) and wanted.revision == create.revision)
 

@@ -233,7 +233,7 @@ class Budget:
         """Return a slot if one is free now and nobody is before us."""
         now = self._clock.time()
         ready = self._window.ready_at(now)
-        if self.waiting or ready is None or ready > now:
+        if self._next() is not None or ready is None or ready > now:
             return None
         self._window.admit(now)
         self._waited(0.0)
@@ -261,10 +261,7 @@ class Budget:
     def _serve(self) -> None:
         """Admit whose turn it is, and set the alarm for the next one."""
         self.close()
-        while self._queue:
-            if self._queue[0].done():  # cancelled
-                self._queue.popleft()
-                continue
+        while (turn := self._next()) is not None:
             now = self._clock.time()
             ready = self._window.ready_at(now)
             if ready is None:
@@ -273,4 +270,11 @@ class Budget:
                 self._alarm = self._clock.call_at(ready, self._serve)
                 return
             self._window.admit(now)
-            self._queue.popleft().set_result(Slot(self, now))
+            self._queue.popleft()
+            turn.set_result(Slot(self, now))
+
+    def _next(self) -> asyncio.Future[Slot] | None:
+        """Return whose turn is next; who was cancelled is taken out."""
+        while self._queue and self._queue[0].done():
+            self._queue.popleft()
+        return self._queue[0] if self._queue else None

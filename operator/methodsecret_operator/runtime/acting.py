@@ -238,7 +238,7 @@ class Look:
         return int(version) <= int(source.resource_version)
 
     async def _create(self, snapshot: Snapshot, create: Create, account: Account, slot: Slot) -> Step:
-        memory = self._memory
+        memory, decided_on = self._memory, snapshot
         # Remembered before it is sent: whatever ends this coroutine, it is asked again as it was.
         if memory.attempt is None or memory.attempt.unresolved != create:
             memory.attempt = Attempt(
@@ -275,7 +275,7 @@ class Look:
             replayed=answer.replayed,
             request_id=answer.request_id,
         )
-        return decision.created(snapshot, create, secret)
+        return decision.created(decided_on, create, secret)
 
     async def _delete(self, secret_id: str, snapshot: Snapshot, account: Account) -> Step:
         slot = self._turn(account)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -64,6 +65,7 @@ async def run(settings: Settings) -> int:
     stop = asyncio.Event()
     _on_signals(stop.set)
     _log.info("starting", version=__version__)
+    gc.freeze()  # what is loaded by now stays: no later collection needs to go through it again
     try:
         async with await connect(kubeconfig=settings.kubeconfig) as connection:
             return await _run(settings, connection, stop)

@@ -133,13 +133,12 @@ class ObjectCache:
             if grave.uid == raw["metadata"]["uid"] and version <= grave.version:
                 return
             del self._graves[key]
-        if entry is None or entry.uid != raw["metadata"]["uid"]:
-            self._note(key, entry, compact)
+        former = None if entry is None else json.loads(entry.blob)
+        self._note(key, former, compact)
+        if entry is None or former is None or entry.uid != raw["metadata"]["uid"]:
             self._entries[key] = _Entry(uid=raw["metadata"]["uid"], version=version, blob=_dump(compact))
             self._wake(key)
             return
-        former = json.loads(entry.blob)
-        self._note(key, entry, compact)
         foreign = former.get("status") != compact.get("status")
         interesting = foreign or _interest(former) != _interest(compact)
         entry.version, entry.blob = version, _dump(compact)
@@ -152,7 +151,7 @@ class ObjectCache:
         entry, version = self._entries.get(_key(raw)), _version(raw)
         if entry is not None and entry.uid == raw["metadata"]["uid"] and version > entry.version:
             compact = _compact(raw)
-            self._note(_key(raw), entry, compact)
+            self._note(_key(raw), json.loads(entry.blob), compact)
             entry.version, entry.blob = version, _dump(compact)
 
     def wake(self, key: str) -> None:
@@ -173,7 +172,7 @@ class ObjectCache:
             self._held_back[key] = [raw for raw in self._held_back[key] if raw["metadata"]["uid"] != uid]
         entry = self._entries.get(key)
         if entry is not None and entry.uid == uid:
-            self._note(key, entry, None)
+            self._note(key, json.loads(entry.blob), None)
             del self._entries[key]
             grave = self._graves.get(key)
             if grave is None or grave.uid != uid or grave.version < entry.version:
@@ -193,13 +192,12 @@ class ObjectCache:
         for key, uid in gone:
             self.drop(key, uid=uid)
 
-    def _note(self, key: str, entry: _Entry | None, compact: Mapping[str, Any] | None) -> None:
+    def _note(self, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
         """Keep up which object names which id, and how many there are, from what one was to what it is."""
-        before = json.loads(entry.blob) if entry is not None else None
         self._recount(before, -1)
-        self._recount(compact, 1)
+        self._recount(after, 1)
         former = before["status"].get("id") if before is not None else None
-        current = compact["status"].get("id") if compact is not None else None
+        current = after["status"].get("id") if after is not None else None
         if former == current:
             return
         if former is not None:

@@ -128,7 +128,14 @@ def test_a_create_settled_late_is_synced_only_while_it_is_wanted(row: Late) -> N
         assert (found.reason, found.retry) == (Reason.SYNCED, "resync")
 
 
-def test_another_create_than_the_unresolved_one_is_what_was_just_decided_on() -> None:
+def test_the_next_ordinal_of_an_unresolved_create_is_settled_late_as_well() -> None:
+    former = gen.create()
+    whole = gen.snapshot(attempt=unresolved(former), source=gen.source("newer value"))
+    found = created(whole, replace(former, ordinal=1, idempotency_key="the next"), gen.remote())
+    assert (found.reason, found.source) == (Reason.PENDING, HELD)
+
+
+def test_without_an_unresolved_create_it_is_what_was_just_decided_on() -> None:
     create = gen.create()
     whole = gen.snapshot(source=gen.source("newer"), attempt=gen.attempt(revision=create.revision, ordinal=1))
     assert created(whole, create, gen.remote()).reason is Reason.SYNCED
