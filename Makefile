@@ -115,4 +115,4 @@ lock: ## refresh constraints*.txt from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group build -c constraints-dev.txt -o constraints-build.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		pyproject.toml --group dev --group bench -c constraints-dev.txt -o constraints-bench.txt
+		pyproject.toml --group bench -c constraints-dev.txt -o constraints-bench.txt

@@ -62,6 +62,7 @@ async def burst(place: Place, program: Name, count: int) -> Burst:
         before["program"] = cpu(run.process)
         await all_stored(place, namespace, count)
         seconds = time.monotonic() - began
+        await place.events_posted()
         await quiet(run.process)
         after = {name: cpu(process) for name, process in servers.items()} | {"program": cpu(run.process)}
     called = await place.calls()
@@ -77,6 +78,23 @@ async def burst(place: Place, program: Name, count: int) -> Burst:
     return result
 
 
+async def kopf_alone(place: Place, count: int) -> float:
+    """Return the CPU seconds per object that kopf takes to watch while the floor stores them."""
+    namespace = await place.namespace()
+    names = [f"watched-{number}" for number in range(count)]
+    await place.fill(namespace, names)
+    await place.control.reset()
+    with running(place, "informer", namespace=namespace, names=()) as informer:
+        await informer.begun()
+        before = cpu(informer.process)
+        with running(place, "floor", namespace=namespace, names=names):
+            await all_stored(place, namespace, count)
+        await quiet(informer.process)
+        used = cpu(informer.process) - before
+    await place.clear(namespace)
+    return used / count
+
+
 async def all_stored(place: Place, namespace: str, count: int) -> None:
     """Return when every object has an id."""
     while (await place.operations())["create", "200"] < count:
@@ -90,6 +108,7 @@ async def limited(place: Place, count: int) -> dict[str, Any]:
     namespace = await place.namespace()
     await place.fill(namespace, [f"limited-{number}" for number in range(count)])
     await place.control.reset()
+    await place.control.change_settings(writes_per_minute=1800, reads_per_minute=6000)
     operator = Operator(place, namespace=namespace, limits=True)
     try:
         await operator.begun()
@@ -104,6 +123,7 @@ async def limited(place: Place, count: int) -> dict[str, Any]:
     finally:
         operator.stop()
     operations, stored = await place.operations(), len(await place.control.secrets())
+    await place.control.change_settings(writes_per_minute=0, reads_per_minute=0)
     await place.clear(namespace)
     return {
         "objects": count,

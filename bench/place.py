@@ -81,7 +81,10 @@ class Place:
         self.api_key_file = self.directory / "api-key"
         self.api_key_file.touch(mode=0o600)
         self.api_key_file.write_text(API_KEY)
-        self.emulator = EmulatorProcess(log_file=self.directory / "emulator.log")
+        # Without limits: a row that is about them sets them.
+        self.emulator = EmulatorProcess(
+            log_file=self.directory / "emulator.log", writes_per_minute=0, reads_per_minute=0
+        )
         self._stack.callback(self.emulator.stop)
         self.emulator.start()
         self.control = await self._stack.enter_async_context(EmulatorControl(self.emulator.url))
@@ -180,6 +183,14 @@ class Place:
         """Return how often the emulator was asked for what, with which status."""
         found = (await self.control.counters())["operations"]
         return Counter({(name, status): count for name, by in found.items() for status, count in by.items()})
+
+    async def events_posted(self) -> None:
+        """Return when no Event has been posted for half a second: the operator posts 50 a second at most."""
+        former, posted = -1, 0
+        while posted != former:
+            former = posted
+            await asyncio.sleep(0.5)
+            posted = (await self.calls())["POST", "events"]
 
     def servers(self) -> dict[str, psutil.Process]:
         """Return the processes that serve: the emulator, kube-apiserver, etcd."""

@@ -21,7 +21,7 @@ import psutil
 from bench.place import API_KEY, ROOT, SYSTEM, Place
 from dev.operator_process import OperatorProcess
 
-Name = Literal["floor", "operator", "tutorial"]
+Name = Literal["floor", "operator", "tutorial", "informer"]
 _UNLIMITED: Final = {"WRITES_PER_MINUTE": "1000000", "READS_PER_MINUTE": "1000000"}
 _WAIT_SECONDS: Final = 60.0
 
@@ -80,7 +80,7 @@ class Operator:
 
 
 class Script:
-    """The floor or the baseline."""
+    """The floor, the baseline, or kopf alone."""
 
     def __init__(self, place: Place, name: str, *, namespace: str, names: Sequence[str]) -> None:
         self._log = place.directory / f"{name}.log"

@@ -33,6 +33,7 @@ async def memory(place: Place, counts: tuple[int, ...], others: int) -> list[dic
             await operator.ready()
             await place.fill(namespace, [f"held-{number}" for number in range(there, count)])
             await all_stored(place, namespace, count)
+            await place.events_posted()
             await quiet(operator.process, seconds=2)
             after_creating = operator.process.memory_info().rss / _MEGABYTE
         finally:
@@ -82,7 +83,7 @@ async def rest(place: Place, count: int, *, resyncs: int, seconds: int) -> dict[
     try:
         await all_stored(place, namespace, count)
         await _resyncs(place, 1)
-        await quiet(operator.process, seconds=1)
+        await place.events_posted()
         kube, method = await place.calls(), await place.operations()
         used, began = cpu(operator.process), time.monotonic()
         await _resyncs(place, resyncs)
@@ -120,7 +121,7 @@ async def with_delete(place: Place, count: int) -> dict[str, Any]:
     operator = Operator(place, namespace=namespace)
     try:
         await all_stored(place, namespace, count)
-        await quiet(operator.process)
+        await place.events_posted()
         called = await place.calls() - kube
         path = f"/apis/methodfi.com/v1/namespaces/{namespace}/methodsecrets"
         await place.send("DELETE", path)

@@ -1,10 +1,9 @@
 """Makes the virtual environment that every make target runs in, outside the checkout.
 
-It knows nothing of the project but constraints-dev.txt (or, for `make bench`, constraints-bench.txt, which
-has more), whose hash names the environment: another
-lock file gets another environment, two checkouts share one, and a half-made one is never used (it is
-built under a temporary name and renamed when it is whole). Standard library only: it runs before
-anything is installed.
+It knows nothing of the project but constraints-dev.txt (or, for `make bench`, constraints-bench.txt), whose
+hash names the environment: another lock file gets another environment, two checkouts share one, and a
+half-made one is never used (it is marked when it is whole). Standard library only: it runs before anything
+is installed.
 """
 
 from __future__ import annotations
