@@ -81,6 +81,16 @@ async def test_a_scan_is_made_anew_for_who_needs_a_later_one() -> None:
         assert inventory.scanned_at > began
 
 
+async def test_a_clock_that_was_put_back_does_not_keep_a_scan_going() -> None:
+    """A scan that began after it was asked for is late enough, whatever the time of day says."""
+    async with world() as (emulator, inventory, clock):
+        await inventory.ready()
+        since = clock()
+        clock.now -= timedelta(hours=1)
+        await asyncio.wait_for(inventory.scan(since=since), timeout=5)
+        assert await emulator.control.count("list") == 3  # no more than two for one who waits
+
+
 async def test_a_secret_that_is_gone_is_dropped_by_the_next_scan() -> None:
     async with world() as (emulator, inventory, clock):
         (ours,) = await emulator.control.seed(metadata=dict(gen.marker()), api_key=KEY)
