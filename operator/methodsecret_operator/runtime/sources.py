@@ -89,6 +89,8 @@ class Sources:
                 return known.value
             return self._waiting(Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_NOT_FOUND)
         except KubeForbidden:
+            if known is not None and deleting:  # the Role may go before the object, too
+                return known.value
             return Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.CREDENTIALS_NOT_READABLE, retry="backoff")
         text = _text(secret, ref)
         if not text or not text.strip():

@@ -114,6 +114,19 @@ async def test_no_secret_with_an_api_key(kube: KubeClient, server: KubeServer, w
     )
 
 
+@pytest.mark.parametrize(("deleted", "problem"), [(True, None), (False, Sentence.CREDENTIALS_NOT_READABLE)])
+async def test_a_namespace_that_goes_may_take_the_right_to_the_api_key_first(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, *, deleted: bool, problem: Sentence | None
+) -> None:
+    sources = Sources(kube=kube, watch=watch, selector=None)
+    server.put_secret("method", {"token": b"sk_1"})
+    await sources.api_key(OWN)
+    server.faults[GET_KEY] = [403]
+    spec = gen.raw_spec(account=gen.own_account())
+    found = await sources.api_key(gen.method_secret(deleted=deleted, spec=spec))
+    assert (found.sentence if isinstance(found, Problem) else None) == problem
+
+
 async def test_an_api_key_that_nobody_asks_for_is_forgotten(
     kube: KubeClient, server: KubeServer, watch: MetadataWatch
 ) -> None:
