@@ -59,6 +59,10 @@ test: venv controlplane ## every test, on a real kube-apiserver and the emulator
 soak: venv controlplane ## what takes long: the operator killed at every request of every scenario, silent watches
 	@SOAK=1 $(PYTEST) tests/faults $(ARGS)
 
+.PHONY: golden
+golden: venv controlplane ## record tests/golden/<version>: what this version leaves at rest; once before each release
+	@$(PYTEST) tests/golden/record.py $(ARGS)
+
 .PHONY: bench
 bench: controlplane ## the operator's figures beside the bare floor: some 45 minutes (QUICK=1: counts and ratios, 3)
 	@"$(PYTHON)" -B dev/venv.py --bench > /dev/null

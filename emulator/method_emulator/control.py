@@ -137,6 +137,11 @@ class _Control:
         metadata, value = body.get("metadata"), body.get("value", "")
         if not isinstance(metadata, dict | None) or not isinstance(value, str):
             raise _BadRequestError("metadata must be an object or null, value a string")
+        secret_id, created_at = body.get("id"), body.get("created_at")
+        if not isinstance(secret_id, str | None) or not isinstance(created_at, str | None):
+            raise _BadRequestError("id and created_at must be strings")
+        if secret_id is not None and (count != 1 or self._api.store.find(secret_id) is not None):
+            raise _BadRequestError("an id is for one secret, and only once")
         status = _status(body, default="active")
         account = self._account(body, default=self._only_account())
         if account is None:
@@ -145,8 +150,9 @@ class _Control:
         digest = store.digest(value)
         for number in range(count):
             secret = store.create(
-                account=account, digest=digest, metadata=_numbered(metadata, number), status=status
-            )
+                account=account, digest=digest, metadata=_numbered(metadata, number), status=status,
+                secret_id=secret_id, created_at=created_at,
+            )  # fmt: skip
             ids.append(secret.id)
         return {"ids": ids}
 

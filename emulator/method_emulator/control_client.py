@@ -100,10 +100,15 @@ class EmulatorControl:
         value: str = "",
         account: str | None = None,
         api_key: str | None = None,
+        secret_id: str | None = None,
+        created_at: str | None = None,
     ) -> list[str]:
-        """Store secrets that nobody created through the API; `{n}` in metadata's texts becomes a number."""
+        """Store secrets that nobody created through the API; `{n}` in metadata's texts becomes a number.
+
+        One secret may be given its id, and any its time of creation.
+        """
         body = {"count": count, "metadata": metadata, "status": status, "value": value}
-        body |= _given(account=account, api_key=api_key)
+        body |= _given(account=account, api_key=api_key, id=secret_id, created_at=created_at)
         return list((await self._call("POST", "/secrets", json=body))["ids"])
 
     async def change_secret(self, secret_id: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

@@ -100,13 +100,21 @@ class SecretStore:
         return hmac.digest(self._digest_key, value.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
     def create(
-        self, *, account: str, digest: bytes, metadata: dict[str, Any] | None, status: str = ACTIVE
+        self,
+        *,
+        account: str,
+        digest: bytes,
+        metadata: dict[str, Any] | None,
+        status: str = ACTIVE,
+        secret_id: str | None = None,
+        created_at: str | None = None,
     ) -> Secret:
-        """Store a new secret, always under a new id."""
-        secret_id = self._new_id()
-        while secret_id in self._secrets:
+        """Store a new secret under a new id, or under that one, which must be free."""
+        if secret_id is None:
             secret_id = self._new_id()
-        now = self._timestamp()
+            while secret_id in self._secrets:
+                secret_id = self._new_id()
+        now = created_at or self._timestamp()
         secret = Secret(
             id=secret_id, account=account, place=self._next_place, metadata=metadata, status=status,
             created_at=now, updated_at=now, digest=digest,

@@ -45,6 +45,23 @@ async def test_seeded_secrets_are_numbered_and_belong_to_a_key(
         await emulator.control.seed(api_key="sk_nobody")
 
 
+async def test_one_seeded_secret_may_be_given_its_id_and_time(
+    emulator: RunningEmulator, client: httpx.AsyncClient
+) -> None:
+    made_at = "2026-01-01T00:00:00.000Z"
+    given: dict[str, str] = {"secret_id": "sec_given00000001", "created_at": made_at, "api_key": "sk_test"}
+    assert await emulator.control.seed(1, **given) == ["sec_given00000001"]  # type: ignore[arg-type]  # all are texts
+    (listed,) = (await client.get("/secrets")).json()["data"]
+    assert (listed["id"], listed["created_at"], listed["updated_at"]) == (
+        "sec_given00000001",
+        made_at,
+        made_at,
+    )
+    for count in (1, 2):  # it is there already; two cannot have one id
+        with pytest.raises(EmulatorControlError, match="only once"):
+            await emulator.control.seed(count, **given)  # type: ignore[arg-type]  # all are texts
+
+
 async def test_has_value_compares(emulator: RunningEmulator, client: httpx.AsyncClient) -> None:
     made = (await client.post("/secrets", json={"value": "right"})).json()["data"]["id"]
     assert await emulator.control.has_value("right") == [made]

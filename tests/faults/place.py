@@ -66,18 +66,23 @@ def token_of(kubeconfig: pathlib.Path) -> str:
 
 
 @contextlib.asynccontextmanager
-async def place(*, plane: ControlPlane, token: str, directory: pathlib.Path) -> AsyncIterator[Place]:
+async def place(
+    *, plane: ControlPlane, token: str, directory: pathlib.Path, name: str | None = None
+) -> AsyncIterator[Place]:
     """Make a place; at its end its operators are stopped, and must have leaked nothing.
 
-    `token` is the operator's. The namespace stays: it goes with the control plane.
+    `token` is the operator's, `name` the namespace's where a test needs a certain one: it may
+    be there already. The namespace stays: it goes with the control plane.
     """
-    name = f"faults-{secrets.token_hex(4)}"
+    shared = name is not None
+    name = name or f"faults-{secrets.token_hex(4)}"
     mine = directory / name
     mine.mkdir()
     made_at = await asyncio.to_thread(
         plane.http.post, "/api/v1/namespaces", json={"metadata": {"name": name}}
     )
-    made_at.raise_for_status()
+    if made_at.status_code != 409 or not shared:
+        made_at.raise_for_status()
     emulator: RunningEmulator
     async with (
         running_emulator(

@@ -246,7 +246,10 @@ def _holds(s: Snapshot, known: Source, wanted: Source) -> bool:
 def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str) -> Action | None:
     """Decide where the status says that `current` holds the wanted value; None where it does not any more."""
     status = s.object.status
-    if s.trusted and status.status == ACTIVE and not s.doubted:
+    ready = status.condition("Ready")
+    # Found deleted before: nobody doubts it at a new start, and only Method can say that it is back.
+    gone = ready is not None and ready.reason == Reason.REMOTE_DELETED
+    if s.trusted and status.status == ACTIVE and not s.doubted and not gone:
         said = publishing.kept(s, _holding(s, held, environment=environment))
         if not isinstance(said, Finding) or not said.reason.ready:
             return said  # a former secret goes only after nothing shows its id any more

@@ -97,12 +97,21 @@ def _with(entries: tuple[Superseded, ...], new: Superseded) -> tuple[Superseded,
 
 
 def worth_writing(former: Status, new: Status) -> bool:
-    """Whether a status differs in more than the ordinal of a pending create.
+    """Whether a status differs in more than a pending create's ordinal, or than words while Ready.
 
     The ordinal alone is not worth a write for each try: should the process die, a lower one is asked
-    again, its stored failure comes back, and the count goes on from there.
+    again, its stored failure comes back, and the count goes on from there. What a Ready object's messages
+    name stands in the other fields too, so that only a release that words them anew could tell them apart.
     """
-    return new.model_copy(update={"pending": None}) != former.model_copy(update={"pending": None})
+    return _compared(new) != _compared(former)
+
+
+def _compared(status: Status) -> Status:
+    ready = status.condition(READY)
+    told = status.conditions
+    if ready is not None and ready.status == "True":
+        told = tuple(condition.model_copy(update={"message": ""}) for condition in told)
+    return status.model_copy(update={"pending": None, "conditions": told})
 
 
 def merge_patch(former: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
