@@ -169,6 +169,10 @@ class Sentence(StrEnum):
         "Method refuses to store this (HTTP {status}): compare the value and spec.metadata with Method's"
         " documentation of /secrets."
     )
+    REJECTED_ASKING = (
+        "Method refuses to list, show or delete secrets for this object (HTTP {status}): compare the"
+        " operator's log with Method's documentation of /secrets; it asks again at the next resync."
+    )
     UNAUTHORIZED_DEFAULT = (
         "Method refuses the operator's API key (HTTP {status}): check the key behind its setting API_KEY_FILE"
         " and that it belongs to {environment}."

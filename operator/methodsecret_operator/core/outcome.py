@@ -63,6 +63,8 @@ def gone(snapshot: Snapshot, create: Create, secret_id: str, *, deleted: bool) -
 def unconfirmed(snapshot: Snapshot, error: MethodError) -> Finding:
     """Return what to say when Method could not be asked about a secret, or about all of them."""
     reason, sentence, retry = _failure(snapshot, error)
+    if reason is Reason.REJECTED:  # nothing was to be stored, so neither value nor metadata is to blame
+        sentence = Sentence.REJECTED_ASKING
     return report(snapshot, reason, sentence, retry=retry, stays=CURRENT_STAYS, status=error.status)
 
 

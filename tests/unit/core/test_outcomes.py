@@ -374,6 +374,12 @@ def test_a_replayed_secret_that_is_not_there_may_still_appear() -> None:
 # --- unconfirmed ------------------------------------------------------------------------------------
 
 
+NOT_TOLD = (
+    "Method refuses to list, show or delete secrets for this object (HTTP 400): compare the operator's log"
+    " with Method's documentation of /secrets; it asks again at the next resync."
+)
+
+
 class Unasked(NamedTuple):
     """Why Method could not be asked about an id."""
 
@@ -390,6 +396,10 @@ class Unasked(NamedTuple):
         Unasked(
             "no answer", gen.error(MethodUnavailable, kind="timeout"),
             Reason.METHOD_UNAVAILABLE, UNAVAILABLE, "backoff",
+        ),
+        Unasked(
+            "nothing was to be stored, so nothing is wrong with the value", http(MethodRejected, 400),
+            Reason.REJECTED, NOT_TOLD, "resync",
         ),
         Unasked(
             "too many requests", http(MethodRateLimited, 429, retry_after=75.0),
