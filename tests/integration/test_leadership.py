@@ -31,7 +31,9 @@ def _no_lease(world: World) -> None:
 
 
 async def _start(world: World) -> OperatorProcess:
-    return await world.start_operator(wait=False, LEADER_ELECTION="true", LEASE_SECONDS=str(SECONDS))
+    return await world.start_operator(
+        wait=False, LEADER_ELECTION="true", LEASE_SECONDS=str(SECONDS), LOG_LEVEL="DEBUG"
+    )
 
 
 async def _pair(world: World) -> tuple[OperatorProcess, OperatorProcess]:
@@ -100,6 +102,28 @@ async def test_a_standby_takes_over_from_a_killed_leader(
     assert world.get()["metadata"]["uid"] == first["metadata"]["uid"]
     assert _lease(world)["spec"]["leaseTransitions"] == 1
     assert await asyncio.to_thread(standby.stop) == 0
+
+
+async def test_what_the_leader_has_written_is_believed_by_its_successor(world: World) -> None:
+    """Where it was not, an adopted id would be given up: only the status says that it is ours."""
+    (theirs,) = await world.control.seed(1, api_key="sk_test_default")
+    leader, standby = await _pair(world)
+    world.secret()
+    world.method_secret(adopt={"id": theirs})
+    await world.until(ready("Adopted"))
+    generation = world.method_secret()["metadata"]["generation"]
+    await world.until(lambda obj: obj["status"]["observedGeneration"] == generation)
+    world.method_secret("own")
+    await world.until(ready(), "own")
+    before = {name: world.get(name)["metadata"]["resourceVersion"] for name in ("acme", "own")}
+    leader.kill()
+    await asyncio.to_thread(standby.wait_event, "resynced")
+    world.method_secret("fence")  # comes after what the resync has queued
+    await world.until(ready(), "fence")
+    after = {name: world.get(name)["metadata"]["resourceVersion"] for name in ("acme", "own")}
+    assert after == before
+    assert await world.control.count("retrieve") == 1, "the leader's, to adopt"
+    assert await world.control.count("create") == 2
 
 
 async def test_a_standby_takes_over_at_once_from_a_leader_that_is_stopped(

@@ -110,7 +110,8 @@ class _Operator:
             waited=metrics.QUEUE_WAIT.observe,
         )
         self._dependents = Dependents()
-        self._cache = ObjectCache(wake=self._woken)
+        # Until the first list as the one who works.
+        self._cache = ObjectCache(wake=self._woken, starting=lambda: not self._resync.synced)
         self._watch = None
         if settings.source_watch == "metadata":
             # Not by SOURCE_SELECTOR: API keys need no label, and a label taken off must be noticed.

@@ -4,8 +4,8 @@ Watch events and the answers to our own writes both land here; the higher resour
 comparable for objects of one kind: Kubernetes API concepts, since 1.35 by contract). An object is kept as
 compact JSON and parsed when it is looked at: 10,000 parsed objects would take five times the memory.
 
-It tells apart who changed a status: an object whose status somebody else has written is not `trusted`
-until the operator has written or confirmed it again.
+It tells apart who changed a status: an object whose status somebody else has written while this process works
+is not `trusted` until the operator has written or confirmed it again.
 """
 
 from __future__ import annotations
@@ -54,10 +54,14 @@ class _Entry:
 
 
 class ObjectCache:
-    """Objects by `namespace/name`; `wake` is called with a key that is worth a look."""
+    """Objects by `namespace/name`; `wake` is called with a key that is worth a look.
 
-    def __init__(self, *, wake: Callable[[str], None]) -> None:
+    While `starting`, statuses are taken as they are found: the leader before us writes them.
+    """
+
+    def __init__(self, *, wake: Callable[[str], None], starting: Callable[[], bool] = lambda: False) -> None:
         self._wake = wake
+        self._starting = starting
         self._entries: dict[str, _Entry] = {}
         self._held_back: dict[str, list[Mapping[str, Any]]] = {}
         self._graves: dict[str, _Grave] = {}
@@ -142,7 +146,7 @@ class ObjectCache:
         foreign = former.get("status") != compact.get("status")
         interesting = foreign or _interest(former) != _interest(compact)
         entry.version, entry.blob = version, _dump(compact)
-        entry.trusted = entry.trusted and not foreign
+        entry.trusted = self._starting() or (entry.trusted and not foreign)
         if interesting:
             self._wake(key)
 

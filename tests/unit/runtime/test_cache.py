@@ -111,6 +111,17 @@ def test_versions_are_compared_as_numbers(cache: ObjectCache) -> None:
     assert version(cache) == 100
 
 
+def test_while_starting_every_status_is_taken_as_it_is_found(woken: Woken) -> None:
+    starting = [True]
+    cache = ObjectCache(wake=woken.append, starting=lambda: bool(starting))
+    cache.observe(gen.raw_object())
+    cache.observe(gen.raw_object(version=101, status=gen.raw_ready_status()))  # the leader's, we stand by
+    assert cache.trusted(KEY)
+    starting.clear()
+    cache.observe(gen.raw_object(version=102, status=gen.raw_ready_status(id="sec_forged1")))
+    assert not cache.trusted(KEY)
+
+
 def test_trust_comes_back_by_confirmation_only(cache: ObjectCache) -> None:
     cache.observe(gen.raw_object())
     cache.observe(gen.raw_object(version=101, status=gen.raw_ready_status()))
