@@ -18,6 +18,8 @@ RUN  := "$(VENV)/bin/python"
 
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/emulator:$(CURDIR)
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
+# Nothing lands in the checkout, so it may be written, whatever the environment says; else each start compiles it all.
+export PYTHONDONTWRITEBYTECODE :=
 export RUFF_CACHE_DIR := $(CACHE)/ruff
 export MYPY_CACHE_DIR := $(CACHE)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
