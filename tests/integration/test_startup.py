@@ -52,6 +52,14 @@ async def test_a_stop_while_waiting_is_a_clean_end(bare_plane: ControlPlane, tmp
     assert operator.stop() == 0
 
 
+async def test_more_namespaces_than_a_pool_has_connections(world: World) -> None:
+    # Each is watched for MethodSecrets and for Secrets, by streams that never give their connection back.
+    await world.start_operator(NAMESPACES=",".join([*(f"made-up-{n}" for n in range(120)), world.namespace]))
+    world.secret()
+    world.method_secret()
+    await world.until(ready())
+
+
 async def test_a_stop_lets_what_is_in_flight_end(world: World) -> None:
     fault = await world.control.add_fault("create", "hold", when="after")
     operator = await world.start_operator()

@@ -232,7 +232,7 @@ async def send(
 ) -> wire.Answer:
     """Send a request and read the whole answer; KubeUnavailable where there is none, or it is too long."""
     try:
-        async with _open(connection, request, limits) as response:
+        async with _open(connection, connection.session, request, limits) as response:
             answer = await _read(request, response)
     except Exception as error:  # noqa: BLE001 - looked at in _failure
         failure = _failure(connection, request, error)
@@ -247,7 +247,7 @@ async def stream(
 ) -> AsyncGenerator[bytes, None]:
     """Send a request and yield its answer as it comes; raises KubeError unless its status is a 2xx."""
     try:
-        async with _open(connection, request, limits) as response:
+        async with _open(connection, connection.streaming, request, limits) as response:
             if not response.ok:
                 wire.check(request, await _read(request, response))
             async for chunk in response.content.iter_any():
@@ -260,9 +260,12 @@ async def stream(
 
 
 def _open(
-    connection: Connection, request: wire.Request, limits: aiohttp.ClientTimeout
+    connection: Connection,
+    session: aiohttp.ClientSession,
+    request: wire.Request,
+    limits: aiohttp.ClientTimeout,
 ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    return connection.session.request(
+    return session.request(
         request.method,
         URL(connection.server + request.path, encoded=True),
         params=request.params,

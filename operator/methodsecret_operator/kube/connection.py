@@ -1,4 +1,4 @@
-"""The way to the kube-apiserver: where it is, who we are, and one pool of connections for everybody.
+"""The way to the kube-apiserver: where it is, who we are, and the connections of everybody.
 
 Credentials are found by the official client library (kubeconfig, exec plugins, OIDC, service account);
 its API classes are not used. A request gets its Authorization header when it is sent, so that a token
@@ -36,7 +36,7 @@ SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REFRESH_SECONDS: Final = 60.0
 """How old a token may get before its origin is asked again; client-go and the library use the same."""
 
-_POOL_SIZE: Final = 200
+_POOL_SIZE: Final = 64
 _GOODBYE_SECONDS: Final = 0.1
 _READ_BUFFER: Final = 256 * 1024
 
@@ -44,10 +44,11 @@ log = structlog.get_logger(__name__)
 
 
 class Connection:
-    """A server, a default namespace, and a session whose requests carry current credentials.
+    """A server, a default namespace, and sessions whose requests carry current credentials.
 
-    `server` is the URL without a trailing slash (it may have a path). `session` is ours. Whoever
-    closes the sessions it is given, as kopf does on a 401, gets one of its own by `new_session()`.
+    `server` is the URL without a trailing slash (it may have a path). `session` is for requests, `streaming`
+    for watches: each of those keeps its connection for ever, and there may be any number of namespaces.
+    Whoever closes the sessions it is given, as kopf does on a 401, gets one of its own by `new_session()`.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Connection:
         *,
         server: str,
         namespace: str,
-        connector: aiohttp.BaseConnector,
+        tls: ssl.SSLContext,
         credentials: Credentials,
         proxy: str | None,
         server_name: str | None,
@@ -63,19 +64,26 @@ class Connection:
         self.server = server
         self.namespace = namespace
         self._origin = URL(server).origin()
-        self._connector = connector
+        self._pool = aiohttp.TCPConnector(limit=_POOL_SIZE, ssl=tls)
+        self._streams = aiohttp.TCPConnector(limit=0, ssl=tls)
         self._credentials = credentials
         self._proxy = proxy
         self._server_name = server_name
-        self.session = self.new_session()
+        self.session = self._session(self._pool)
+        self.streaming = self.new_session()
 
     def new_session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
-        """Return another session on the same pool: to close it closes neither the pool nor other sessions.
+        """Return another session for watches: to close it closes no other.
 
         `middlewares` see each request before it gets its credentials, and its answer.
         """
+        return self._session(self._streams, *middlewares)
+
+    def _session(
+        self, connector: aiohttp.BaseConnector, *middlewares: aiohttp.ClientMiddlewareType
+    ) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=self._connector,
+            connector=connector,
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"methodsecret-operator/{__version__}", "Accept": "application/json"},
@@ -87,9 +95,11 @@ class Connection:
         )
 
     async def close(self) -> None:
-        """Close the session and, under it and all others, the pool."""
+        """Close our sessions and, under them and all others, the connections."""
         await self.session.close()
-        await self._connector.close()
+        await self.streaming.close()
+        await self._pool.close()
+        await self._streams.close()
         if self._origin.scheme == "https":
             # Streams that were broken off still say goodbye to the server, out of the pool's sight.
             await asyncio.sleep(_GOODBYE_SECONDS)
@@ -180,7 +190,7 @@ async def connect(
     return Connection(
         server=server,
         namespace=namespace,
-        connector=aiohttp.TCPConnector(limit=_POOL_SIZE, ssl=tls),
+        tls=tls,
         credentials=Credentials(configuration),
         proxy=configuration.proxy or _proxy_for(URL(server)),
         server_name=configuration.tls_server_name,
