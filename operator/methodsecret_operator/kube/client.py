@@ -68,7 +68,7 @@ class KubeClient:
         return wire.parse_object(request, await self.send(request))
 
     def list_methodsecrets(
-        self, namespace: str | None, *, page: int = 500, selector: str | None = None
+        self, namespace: str | None, *, page: int = 250, selector: str | None = None
     ) -> Listing:
         """Read all MethodSecrets of a namespace, or of all of them (None), `page` at a time.
 
@@ -189,7 +189,7 @@ class KubeClient:
     async def get_lease(self, namespace: str, name: str) -> leases.Lease:
         """Read one Lease."""
         request = leases.get_request(namespace, name)
-        return leases.parse(request, await self.send(request))
+        return leases.parse(request, await self._send_apart(request))
 
     async def write_lease(self, namespace: str, name: str, lease: leases.Lease) -> leases.Lease:
         """Replace the Lease that `lease` was made from, or create it; return it as it is then.
@@ -197,11 +197,15 @@ class KubeClient:
         KubeConflict where somebody else was faster, KubeNotFound where it is gone.
         """
         request = leases.write_request(namespace, name, lease)
-        return leases.parse(request, await self.send(request))
+        return leases.parse(request, await self._send_apart(request))
 
     async def send(self, request: wire.Request) -> wire.Answer:
         """Send one request and read the whole answer, whatever its status."""
         return await send(self._connection, request, limits=self._timeout)
+
+    async def _send_apart(self, request: wire.Request) -> wire.Answer:
+        """Send a request that waits for no other."""
+        return await send(self._connection, request, limits=self._timeout, session=self._connection.apart)
 
     async def _pages(self, request_for: Callable[[str | None], wire.Request]) -> AsyncIterator[wire.Page]:
         token: str | None = None
@@ -228,11 +232,15 @@ class KubeClient:
 
 
 async def send(
-    connection: Connection, request: wire.Request, *, limits: aiohttp.ClientTimeout
+    connection: Connection,
+    request: wire.Request,
+    *,
+    limits: aiohttp.ClientTimeout,
+    session: aiohttp.ClientSession | None = None,
 ) -> wire.Answer:
     """Send a request and read the whole answer; KubeUnavailable where there is none, or it is too long."""
     try:
-        async with _open(connection, connection.session, request, limits) as response:
+        async with _open(connection, session or connection.session, request, limits) as response:
             answer = await _read(request, response)
     except Exception as error:  # noqa: BLE001 - looked at in _failure
         failure = _failure(connection, request, error)
@@ -247,7 +255,7 @@ async def stream(
 ) -> AsyncGenerator[bytes, None]:
     """Send a request and yield its answer as it comes; raises KubeError unless its status is a 2xx."""
     try:
-        async with _open(connection, connection.streaming, request, limits) as response:
+        async with _open(connection, connection.apart, request, limits) as response:
             if not response.ok:
                 wire.check(request, await _read(request, response))
             async for chunk in response.content.iter_any():

@@ -143,7 +143,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = True  # no watching of CRDs and namespaces: least privilege
     settings.persistence.diffbase_storage = _NoMemory()
-    settings.watching.chunk_size = 500  # objects a page: never all of them whole in memory
-    settings.queueing.idle_timeout = 0.2  # a task per object seen: let it go at once
+    settings.watching.chunk_size = 200  # objects a page: never all of them whole in memory
+    settings.queueing.idle_timeout = 0.02  # of a task per object: a list makes one for each
     settings.queueing.exit_timeout = 0.5
     return settings

@@ -32,6 +32,7 @@ class ScriptedServer:
 
     port: int = 0
     seen: list[Seen] = field(default_factory=list)
+    arrived: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))  # once for each seen
     replies: list[Reply] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -87,6 +88,7 @@ class ScriptedServer:
             }
             body = await reader.readexactly(int(headers.get("content-length", "0")))
             self.seen.append(Seen(method, target, headers, body))
+            self.arrived.release()
             if self.replies:
                 await self.replies.pop(0)(writer)
             else:

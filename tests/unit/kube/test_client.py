@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,7 @@ import pytest
 from methodsecret_operator.errors import KubeConflict, KubeGone, KubeUnavailable
 from methodsecret_operator.kube import wire
 from methodsecret_operator.kube.client import LIST_ATTEMPTS, KubeClient
-from methodsecret_operator.kube.connection import Connection
+from methodsecret_operator.kube.connection import POOL_SIZE, Connection
 
 if TYPE_CHECKING:
     from tests.unit.kube.conftest import ScriptedServer
@@ -68,6 +69,20 @@ async def test_silence_is_a_timeout(connection: Connection) -> None:
         await KubeClient(connection, timeout=0.05).get_methodsecret("payments", "acme")
     assert (caught.value.kind, caught.value.status) == ("timeout", None)
     assert str(caught.value) == "get methodsecrets payments/acme: timeout"
+
+
+async def test_the_lease_waits_for_no_other_request(server: ScriptedServer, connection: Connection) -> None:
+    kube = KubeClient(connection)
+    async with asyncio.TaskGroup() as others:
+        tasks = [others.create_task(kube.get_methodsecret("payments", f"n{n}")) for n in range(200)]
+        for _ in range(POOL_SIZE):
+            await server.arrived.acquire()
+        server.answer(200, {"metadata": {"resourceVersion": "7"}})
+        lease = await kube.get_lease("operators", "lease")
+        for task in tasks:
+            task.cancel()
+    assert lease.document["metadata"]["resourceVersion"] == "7"
+    assert len(server.seen) == POOL_SIZE + 1, "the others share the pool"
 
 
 async def test_a_closed_connection_is_no_answer(connection: Connection) -> None:
