@@ -253,7 +253,7 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
         said = publishing.kept(s, _holding(s, held, environment=environment))
         if not isinstance(said, Finding) or not said.reason.ready:
             return said  # a former secret goes only after nothing shows its id any more
-        return deletion.extras(s, held.revision) or deletion.superseded(s, said)
+        return deletion.extras(s, held.revision, said) or deletion.superseded(s, said)
     if current not in s.evidence:
         return Confirm(id=current)
     remote = s.evidence[current]

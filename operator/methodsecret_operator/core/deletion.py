@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from methodsecret_operator.core.conditions import Reason
-from methodsecret_operator.core.findings import report, synced
+from methodsecret_operator.core.findings import report
 from methodsecret_operator.core.identity import Marker, revision_key_id
 from methodsecret_operator.core.remote import ACTIVE, DELETED, RemoteSecret
 from methodsecret_operator.core.resource import (
@@ -94,11 +94,12 @@ def superseded(s: Snapshot, said: Finding) -> Action:
     return replace(said, superseded=kept, retry=wait)
 
 
-def extras(s: Snapshot, revision: str) -> Action | None:
+def extras(s: Snapshot, revision: str, said: Finding) -> Action | None:
     """Return what is due on active secrets with our uid that the status does not name, if there are any.
 
-    They come from creates whose answer or status write was lost. A second one of the current revision can
-    be known to nobody and is deleted at once; others join `superseded`.
+    They come from creates whose answer or status write was lost, and from statuses put back to an older copy.
+    A second one of the current revision can be known to nobody and is deleted at once; others join
+    `superseded`, beside what is otherwise `said`.
     """
     status = s.object.status
     named = {status.id, *(entry.id for entry in status.superseded)}
@@ -120,12 +121,10 @@ def extras(s: Snapshot, revision: str) -> Action | None:
     joining = tuple(
         Superseded(id=marked.id, revision=marked.marker.revision, superseded_at=s.now.replace(microsecond=0))
         for marked in unnamed
-        if marked.marker.revision != revision
+        if marked.marker.revision != revision or said.adopted is not None  # that one is no second one
     )[: SUPERSEDED_LIMIT - len(status.superseded)]  # the rest joins when there is room
-    if not joining or status.source is None:
+    if not joining:
         return None
-    environment = status.environment or ""
-    said = synced(s, source=status.source, environment=environment)
     return replace(said, superseded=(*status.superseded, *joining), retry=0.0)
 
 

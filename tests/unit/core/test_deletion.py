@@ -22,8 +22,9 @@ from methodsecret_operator.core.snapshot import (
     SetFinalizer,
     Snapshot,
 )
+from methodsecret_operator.core.status import summarize
 from tests.unit import gen
-from tests.unit.gen import CLUSTER, SECRET_ID, UID
+from tests.unit.gen import CLUSTER, SECRET_ID
 
 DELETE = gen.raw_spec(deletionPolicy="Delete")
 OTHER = gen.revision(value="former value")
@@ -392,10 +393,18 @@ def test_what_no_status_names(row: Stray) -> None:
     )
 
 
-def test_an_adopted_object_has_nothing_to_put_its_strays_beside() -> None:
+@pytest.mark.parametrize(
+    ("reason", "stray"),
+    [
+        ("a status put back to a copy of before a rotation does not name what that made", STRAY),
+        ("of the same value: the adopted one's value is unknown, so neither is a second one", SECOND),
+    ],
+)
+def test_beside_an_adopted_one_all_of_ours_join_the_former_ones(reason: str, stray: Any) -> None:  # noqa: ANN401 - a MarkedSecret
     held = {"uid": gen.SECRET_UID, "revision": gen.revision(), "resourceVersion": gen.SECRET_VERSION}
     adopted = {"source": None, "adopted": {**held, "id": SECRET_ID}}
-    action = decide(gen.snapshot(gen.synced(status=adopted), marked=(STRAY,)))
-    assert isinstance(action, Finding)
-    assert (action.reason, action.superseded) == (Reason.ADOPTED, None)
-    assert STRAY.marker.uid == UID  # it is one of ours
+    action = decide(gen.snapshot(gen.synced(status=adopted), marked=(stray,)))
+    assert isinstance(action, Finding), reason
+    assert (action.reason, action.retry) == (Reason.ADOPTED, 0.0)
+    assert [entry.id for entry in action.superseded or ()] == ["sec_marked1"]
+    assert summarize(gen.synced(status=adopted), action, now=gen.NOW).adopted is not None
