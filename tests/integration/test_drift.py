@@ -37,6 +37,7 @@ async def test_on_request_a_deleted_secret_waits_for_the_request(world: World) -
     await world.control.change_secret(first["status"]["id"], status="deleted")
     stalled = await world.until(not_ready("RemoteDeleted"))
     assert condition("Stalled", "True")(stalled)
+    assert stalled["status"]["status"] == "deleted"
     assert "rotation-requested-at" in message(stalled)
     world.method_secret(annotations={"methodfi.com/rotation-requested-at": "now"}, **on_request)
     again = await world.until(ready())

@@ -246,10 +246,7 @@ def _holds(s: Snapshot, known: Source, wanted: Source) -> bool:
 def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str) -> Action | None:
     """Decide where the status says that `current` holds the wanted value; None where it does not any more."""
     status = s.object.status
-    ready = status.condition("Ready")
-    # Found deleted before: nobody doubts it at a new start, and only Method can say that it is back.
-    gone = ready is not None and ready.reason == Reason.REMOTE_DELETED
-    if s.trusted and status.status == ACTIVE and not s.doubted and not gone:
+    if s.trusted and status.status == ACTIVE and not s.doubted:
         said = publishing.kept(s, _holding(s, held, environment=environment))
         if not isinstance(said, Finding) or not said.reason.ready:
             return said  # a former secret goes only after nothing shows its id any more
@@ -271,7 +268,8 @@ def _decide_on_inactive(s: Snapshot, current: str, remote: RemoteSecret | None) 
         return _still(s, waiting, remote)
     if remote is None and s.account_changed and not _requested(s):
         return finding(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING)
-    if remote is None and not s.missed(current):
+    believed = s.trusted and s.object.status.status == DELETED  # at an earlier look
+    if remote is None and not s.missed(current) and not believed:
         return replace(finding(s, Reason.PENDING, Sentence.MISSING), retry=MISSING_FOR.total_seconds())
     if s.object.spec.rotation.policy is RotationPolicy.ON_REQUEST and not _requested(s):
         return finding(s, Reason.REMOTE_DELETED, Sentence.REMOTE_DELETED)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from methodsecret_operator.core.conditions import READY, conditions
+from methodsecret_operator.core.conditions import READY, Reason, conditions
+from methodsecret_operator.core.remote import DELETED, RemoteSecret
 from methodsecret_operator.core.resource import (
     PUBLISHED_LIMIT,
     SUPERSEDED_LIMIT,
@@ -55,22 +56,9 @@ def summarize(obj: MethodSecret, finding: Finding, *, now: datetime) -> Status:
         ),
     }
     if secret is not None:
-        superseded = former.superseded
-        if former.id is not None and former.id != secret.id:
-            old = Superseded(
-                id=former.id,
-                revision=former.source.revision if former.source else None,
-                superseded_at=now.replace(microsecond=0),
-            )
-            superseded = _with(superseded, old)
-        changed |= {
-            "id": secret.id,
-            "status": secret.status,
-            "created_at": secret.created_at,
-            "updated_at": secret.updated_at,
-            "adopted": finding.adopted,
-            "superseded": tuple(entry for entry in superseded if entry.id != secret.id),
-        }
+        changed |= _in_use(former, secret, now=now) | {"adopted": finding.adopted}
+    elif finding.reason is Reason.REMOTE_DELETED:
+        changed["status"] = DELETED  # where Method does not know it any more, that is its last word
     elif finding.superseded is not None:
         changed["superseded"] = finding.superseded
     if finding.published is not None:
@@ -82,6 +70,25 @@ def summarize(obj: MethodSecret, finding: Finding, *, now: datetime) -> Status:
     if finding.environment is not None:
         changed["environment"] = finding.environment
     return former.model_copy(update=changed)
+
+
+def _in_use(former: Status, secret: RemoteSecret, *, now: datetime) -> dict[str, object]:
+    """Return the fields that tell of the secret in use; another one before it joins `superseded`."""
+    superseded = former.superseded
+    if former.id is not None and former.id != secret.id:
+        old = Superseded(
+            id=former.id,
+            revision=former.source.revision if former.source else None,
+            superseded_at=now.replace(microsecond=0),
+        )
+        superseded = _with(superseded, old)
+    return {
+        "id": secret.id,
+        "status": secret.status,
+        "created_at": secret.created_at,
+        "updated_at": secret.updated_at,
+        "superseded": tuple(entry for entry in superseded if entry.id != secret.id),
+    }
 
 
 def overtaken(obj: MethodSecret, finding: Finding) -> bool:

@@ -233,6 +233,8 @@ def doubted(obj: MethodSecret | None = None, remote: Any = None, **more: Any) ->
 GONE = gen.remote(SECRET_ID, status="deleted")
 MISSED = {SECRET_ID: LONG_AGO}
 WAITING = gen.synced(spec=ON_REQUEST, status={"source": FORMER_SOURCE})
+DELETED_WAITING = gen.synced(spec=ON_REQUEST, status={"source": FORMER_SOURCE, "status": "deleted"})
+FOUND_DELETED = gen.synced(spec=ON_REQUEST, status={"status": "deleted"})
 FROZEN_WAITING = gen.synced(spec=ON_REQUEST, status={"source": FORMER_SOURCE, "status": "frozen"})
 
 DRIFT = [
@@ -275,6 +277,31 @@ DRIFT = [
         "unknown for 60 s, OnRequest: a person must ask for it",
         doubted(gen.synced(spec=ON_REQUEST), missing=MISSED),
         (Reason.REMOTE_DELETED, Sentence.REMOTE_DELETED, None),
+    ),
+    Row(
+        "found deleted before: only Method can say that it is back",
+        gen.snapshot(FOUND_DELETED),
+        Confirm(SECRET_ID),
+    ),
+    Row(
+        "and it is",
+        gen.snapshot(FOUND_DELETED, evidence={SECRET_ID: gen.remote(SECRET_ID)}),
+        (Reason.SYNCED, Sentence.SYNCED, SECRET_ID),
+    ),
+    Row(
+        "still unknown: believed once, it is no news that needs time",
+        gen.snapshot(FOUND_DELETED, evidence={SECRET_ID: None}),
+        (Reason.REMOTE_DELETED, Sentence.REMOTE_DELETED, None),
+    ),
+    Row(
+        "unless somebody else has written that",
+        gen.snapshot(DELETED_WAITING, trusted=False, evidence={SECRET_ID: None}),
+        CREATE,
+    ),
+    Row(
+        "a change waits to be asked for, and what was in use is deleted",
+        gen.snapshot(DELETED_WAITING),
+        Confirm(SECRET_ID),
     ),
     Row(
         "too many at once: that is no drift but another account",

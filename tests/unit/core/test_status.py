@@ -92,6 +92,12 @@ def test_former_secrets_are_as_the_finding_has_them() -> None:
     )
 
 
+def test_a_secret_found_deleted_is_not_called_active() -> None:
+    found = gen.finding(reason=Reason.REMOTE_DELETED, base_id=gen.SECRET_ID, secret=None)
+    status = summarize(gen.synced(), found, now=gen.NOW)
+    assert (status.id, status.status) == (gen.SECRET_ID, "deleted")
+
+
 def test_an_adopted_secret_and_a_known_value_take_turns() -> None:
     adopted = Adopted(id="sec_new1", **NEW_SOURCE.model_dump())
     taken = gen.method_secret().model_copy(
