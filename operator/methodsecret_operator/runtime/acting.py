@@ -252,14 +252,15 @@ class Look:
                 idempotency_key=create.idempotency_key,
                 slot=slot,
             )
-            secret: RemoteSecret | None = answer.secret
-            if answer.replayed:
-                secret = await self._retrieve(account, answer.secret.id)
-                snapshot = replace(snapshot, missing=dict(memory.missing))
         except MethodError as error:
             said, memory.attempt = outcome.failed(snapshot, create, error)
             _log.warning("create failed", **_told(error), definite=error.definite, ordinal=create.ordinal)
             return await self._held_or_let_go(snapshot, said)
+        secret: RemoteSecret | None = answer.secret
+        if answer.replayed:
+            # Where that cannot be asked, the create stays open: its failures are no failures of the create.
+            secret = await self._retrieve(account, answer.secret.id)
+            snapshot = replace(snapshot, missing=dict(memory.missing))
         if secret is None or secret.status == DELETED:
             said, memory.attempt = outcome.gone(
                 snapshot, create, answer.secret.id, deleted=secret is not None

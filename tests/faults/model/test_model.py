@@ -35,7 +35,7 @@ QUICK = settings(
 )
 LONG = settings(
     QUICK,
-    max_examples=20_000,
+    max_examples=5_000,
     stateful_step_count=150,
     derandomize=False,
     phases=[Phase.generate, Phase.shrink],

@@ -134,6 +134,23 @@ async def test_what_came_while_an_id_was_not_written_is_looked_at_after_it(
         assert here.status["observedGeneration"] == 2
 
 
+async def test_a_refused_look_at_a_replayed_secret_is_no_failure_of_its_create(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """The create is still open: another idempotency key would make a second secret."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object())
+        await emulator.control.add_fault("create", "reset_after")
+        await here.reconciler.reconcile(KEY)
+        await emulator.control.add_fault("retrieve", "status", status=401)
+        await here.reconciler.reconcile(KEY)
+        assert here.status["conditions"][0]["reason"] == "Unauthorized"
+        await here.reconciler.reconcile(KEY)
+        [stored] = await emulator.control.secrets()
+        assert here.status["id"] == stored["id"]
+
+
 async def test_a_secret_made_anew_that_the_watch_has_not_told_of_is_read_once(
     kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
 ) -> None:
