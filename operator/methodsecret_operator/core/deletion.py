@@ -165,12 +165,21 @@ def _ids(s: Snapshot) -> Iterator[str]:
 
 
 def _timed_out(s: Snapshot) -> bool:
-    since = s.object.metadata.deletion_timestamp
-    return since is not None and s.now - since >= timedelta(seconds=s.deletion_timeout)
+    return s.object.metadata.deletion_timestamp is not None and _left(s) <= 0.0
 
 
 def _look_again(s: Snapshot) -> float:
     """Return the seconds until the time-out of a deletion, at least a few and at most a minute."""
+    return min(max(_left(s), 1.0), 60.0)
+
+
+def _left(s: Snapshot) -> float:
+    """Return the seconds that are left for a deletion, from when it could first not be done.
+
+    An outage before that does not count, or one refusal at its end would be enough. A namespace that goes has
+    to be able to go: there it is from the deletion itself.
+    """
     since = s.object.metadata.deletion_timestamp or s.now
-    left = (since + timedelta(seconds=s.deletion_timeout) - s.now).total_seconds()
-    return min(max(left, 1.0), 60.0)
+    if not s.namespace_terminating:
+        since = max(since, s.refused_since or s.now)
+    return (since + timedelta(seconds=s.deletion_timeout) - s.now).total_seconds()

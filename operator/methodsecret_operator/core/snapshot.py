@@ -115,7 +115,8 @@ class Snapshot:
     the id in the status not, or not as active; `claimed` has those of `marked` that another
     MethodSecret goes by. `missing` has the ids that Method did
     not know when it was asked, and since when; `account_changed` says that so many of the account's ids are
-    missing at once that it is another account.
+    missing at once that it is another account. `refused_since` says since when each look has found no API key
+    that Method accepts.
 
     `config_maps` has what the kube-apiserver answered about ConfigMaps in this look, `config_map_version`
     the resourceVersion that the watch has of the one to publish in.
@@ -142,6 +143,7 @@ class Snapshot:
     config_map_version: str | None = None
     namespace_terminating: bool = False
     deletion_timeout: float = 300.0
+    refused_since: datetime | None = None
 
     def missed(self, secret_id: str) -> bool:
         """Whether Method has not known an id for so long that it is believed."""

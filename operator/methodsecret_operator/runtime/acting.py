@@ -16,6 +16,7 @@ from typing import Final, Literal, assert_never
 import structlog
 
 from methodsecret_operator.core import decision, deletion, outcome
+from methodsecret_operator.core.conditions import Reason
 from methodsecret_operator.core.remote import DELETED, RemoteSecret
 from methodsecret_operator.core.resource import FINALIZER, DeletionPolicy, MethodSecret
 from methodsecret_operator.core.snapshot import (
@@ -66,8 +67,8 @@ class Memory:
     """What is remembered of one object between looks.
 
     The last create, a finding with an id that could not be written yet, since when Method has not known an
-    id, and the place in the queue for the account's budget,
-    and when its deletion was first seen.
+    id, the place in the queue for the account's budget, when its deletion was first seen, and since when no
+    API key was found that Method accepts.
     """
 
     attempt: Attempt | None = None
@@ -75,6 +76,7 @@ class Memory:
     missing: dict[str, datetime] = field(default_factory=dict)
     turn: asyncio.Task[Slot] | None = None
     deleting_since: datetime | None = None
+    refused_since: datetime | None = None
 
     def close(self) -> None:
         """Let go of what is held for an object that needs it no more."""
@@ -132,11 +134,13 @@ class Look:
             trusted=self._cache.trusted(self._obj.key),
             evidence=self._evidence,
             missing=self._memory.missing,
+            refused_since=self._memory.refused_since,
             adoption=self._adoption,
             config_maps=self._config_maps,
         )
         action = decision.decide(snapshot)
         if account is None:
+            self._memory.refused_since = snapshot.refused_since or snapshot.now
             return await self._act_alone(action)
         try:
             if _rests_on_inventory(snapshot, action):
@@ -297,8 +301,10 @@ class Look:
         try:
             remote = await account.client.retrieve(secret_id)
         except MethodNotFound:
+            self._memory.refused_since = None
             self._memory.missing.setdefault(secret_id, self._gatherer.clock())
             return None
+        self._memory.refused_since = None
         self._memory.missing.pop(secret_id, None)
         if remote.status == DELETED:
             account.inventory.forget(secret_id)
@@ -370,6 +376,8 @@ class Look:
 
     async def _held_or_let_go(self, snapshot: Snapshot, said: Finding) -> Step:
         """Say what failed; a deletion that can never succeed lets go instead."""
+        refused = said.reason is Reason.UNAUTHORIZED
+        self._memory.refused_since = (snapshot.refused_since or snapshot.now) if refused else None
         if snapshot.object.metadata.deletion_timestamp is None:
             return said
         verdict = deletion.given_up(snapshot, said)

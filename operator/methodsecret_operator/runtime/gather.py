@@ -100,6 +100,7 @@ class Gatherer:
         trusted: bool,
         evidence: Mapping[str, RemoteSecret | None],
         missing: Mapping[str, datetime],
+        refused_since: datetime | None,
         adoption: Adoption | None,
         config_maps: Mapping[str, ConfigMapState],
     ) -> tuple[Snapshot, Account | None]:
@@ -125,6 +126,7 @@ class Gatherer:
             evidence=evidence,
             aliases=self._cluster.aliases,
             missing=missing,
+            refused_since=refused_since,
             adoption=adoption,
             config_maps=config_maps,
             config_map_version=await self.publications.version(obj),

@@ -37,9 +37,10 @@ OURS = gen.remote(SECRET_ID)
 UNRESOLVED = gen.create()
 OPEN = gen.attempt(ordinal=0, unresolved=UNRESOLVED)
 
-# The object's deletionTimestamp is 60.25 s before gen.NOW.
-TIMED_OUT: dict[str, Any] = {"deletion_timeout": 60.25}
-NOT_YET: dict[str, Any] = {"deletion_timeout": 60.5}
+# The object's deletionTimestamp is 60.25 s before gen.NOW; the API key is refused for longer.
+REFUSED_SINCE = gen.NOW - timedelta(hours=1)
+TIMED_OUT: dict[str, Any] = {"deletion_timeout": 60.25, "refused_since": REFUSED_SINCE}
+NOT_YET: dict[str, Any] = {"deletion_timeout": 60.5, "refused_since": REFUSED_SINCE}
 
 
 def old(number: int = 1, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
@@ -166,6 +167,17 @@ NO_WAY = [
         ),
     ),
     Row(
+        "from when they were first missing",
+        deleted(account=NO_ACCOUNT, deletion_timeout=30.0),
+        Finding(
+            reason=Reason.CREDENTIALS_NOT_FOUND,
+            message=Sentence.NO_DEFAULT_KEY.format() + f" {SECRET_ID} stays in use with the former value.",
+            generation=1,
+            base_id=SECRET_ID,
+            retry=30.0,
+        ),
+    ),
+    Row(
         "then it goes, and says what stays behind",
         deleted(
             gone(superseded=[old()]), account=NO_ACCOUNT, marked=(gen.marked(), gen.marked("sec_x", uid="x")),
@@ -204,8 +216,29 @@ class Refused(NamedTuple):
 REFUSED = [
     Refused("refused, and time is left: soon again", SAID, deleted(**NOT_YET), replace(SAID, retry=1.0)),
     Refused("much time: not later than in a minute", SAID, deleted(), replace(SAID, retry=60.0)),
-    Refused("some time: when it is over", SAID, deleted(deletion_timeout=90.0), replace(SAID, retry=29.75)),
+    Refused(
+        "some time: when it is over",
+        SAID, deleted(deletion_timeout=90.0, refused_since=REFUSED_SINCE), replace(SAID, retry=29.75),
+    ),
     Refused("refused, and time is over", SAID, deleted(**TIMED_OUT), LET_GO),
+    Refused(
+        "one refusal after a long outage is not enough",
+        SAID, deleted(deletion_timeout=30.0), replace(SAID, retry=30.0),
+    ),
+    Refused(
+        "nor is a second one soon after it",
+        SAID,
+        deleted(deletion_timeout=30.0, refused_since=gen.NOW - timedelta(seconds=20)),
+        replace(SAID, retry=10.0),
+    ),
+    Refused(
+        "but for as long as the time-out they are",
+        SAID, deleted(deletion_timeout=30.0, refused_since=gen.NOW - timedelta(seconds=30)), LET_GO,
+    ),
+    Refused(
+        "a namespace that goes waits for no second one",
+        SAID, deleted(deletion_timeout=30.0, namespace_terminating=True), LET_GO,
+    ),
     Refused("an outage never turns Delete into Retain", DOWN, deleted(**TIMED_OUT), DOWN),
     Refused(
         "but a namespace that goes must be able to go",

@@ -88,10 +88,8 @@ class KubeServer:
             return web.json_response({"kind": "Status", "reason": "Conflict"}, status=409)
         self.patched.append(body)
         version = str(int(stored["metadata"]["resourceVersion"]) + 1)
-        stored = stored | {
-            "metadata": stored["metadata"] | {"resourceVersion": version},
-            "status": stored["status"] | body["status"],
-        }
+        stored = _merged(stored, body)
+        stored["metadata"]["resourceVersion"] = version
         self.documents[path] = stored
         return web.json_response(stored)
 
@@ -109,6 +107,17 @@ class KubeServer:
             if operation["op"] == "remove":
                 del holder[place]
         return web.json_response(stored)
+
+
+def _merged(former: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON merge patch's result (RFC 7386)."""
+    result = {name: value for name, value in former.items() if name not in patch}
+    for name, value in patch.items():
+        if isinstance(value, Mapping):
+            result[name] = _merged(former.get(name) or {}, value)
+        elif value is not None:
+            result[name] = value
+    return result
 
 
 @asynccontextmanager

@@ -25,7 +25,9 @@ async def gather(
     here: World, obj: MethodSecret | None = None, attempt: Attempt | None = None
 ) -> tuple[Snapshot, Account | None]:
     nothing: dict[str, Any] = {"evidence": {}, "missing": {}, "adoption": None, "config_maps": {}}
-    return await here.gatherer.gather(obj or gen.method_secret(), attempt=attempt, trusted=True, **nothing)
+    return await here.gatherer.gather(
+        obj or gen.method_secret(), attempt=attempt, trusted=True, refused_since=None, **nothing
+    )
 
 
 async def test_an_object_with_all_it_needs(world: World, server: KubeServer) -> None:

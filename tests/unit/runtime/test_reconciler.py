@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from method_emulator.testing import RunningEmulator, running_emulator
+from methodsecret_operator.core.resource import FINALIZER
 from methodsecret_operator.errors import KubeUnavailable
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.metadata import PartialMetadata
@@ -37,6 +39,7 @@ class World:
         self, kube: KubeClient, server: KubeServer, watch: MetadataWatch, accounts: Accounts, url: str
     ) -> None:
         self.woken: list[str] = []
+        self.now = gen.NOW
         self.server = server
         self.watch = watch
         self.cache = ObjectCache(wake=self.woken.append)
@@ -48,7 +51,7 @@ class World:
             default_environment="production",
             default_namespaces=(),
             base_url_for=lambda _environment: url,
-            clock=lambda: gen.NOW,
+            clock=lambda: self.now,
             kube=kube,
             named_by_other=lambda _id, _key: False,
             namespaces=(),
@@ -149,6 +152,25 @@ async def test_a_refused_look_at_a_replayed_secret_is_no_failure_of_its_create(
         await here.reconciler.reconcile(KEY)
         [stored] = await emulator.control.secrets()
         assert here.status["id"] == stored["id"]
+
+
+async def test_a_deletion_is_not_let_go_by_one_refusal_after_an_outage(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """The time-out of 300 s, which the outage has outlasted, counts from the first refusal."""
+    key = API_KEY.get_secret_value()
+    [held] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        finalizers, spec = (FINALIZER,), gen.raw_spec(deletionPolicy="Delete")
+        status = gen.raw_ready_status(id=held)
+        here.put(gen.raw_object(deleted=True, finalizers=finalizers, spec=spec, status=status))
+        here.now += timedelta(hours=1)  # Method was away
+        await emulator.control.change_settings(api_keys={"sk_another": "a"})
+        for seconds, kept in ((0, True), (299, True), (1, False)):
+            here.now += timedelta(seconds=seconds)
+            await here.reconciler.reconcile(KEY)
+            assert bool(server.documents[PATH]["metadata"]["finalizers"]) is kept, seconds
 
 
 async def test_a_secret_made_anew_that_the_watch_has_not_told_of_is_read_once(
