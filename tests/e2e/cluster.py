@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
+import re
 import shlex
 import subprocess
 import time
@@ -46,7 +46,7 @@ class Cluster:
     def _run(self, program: Path, *args: str, stdin: str = "") -> str:
         # Nothing of the user's: neither configuration nor caches nor plugins.
         env = {
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": os.pathsep.join((str(self.kubectl_program.parent), os.environ.get("PATH", os.defpath))),
             "HOME": str(self.home),
             "KUBECONFIG": str(self.kubeconfig),
             "KUBECTL_KUBERC": "false",
@@ -146,32 +146,15 @@ class Cluster:
         """The operator's Deployment, as kubectl takes it."""
         return f"deployment/{self.release}"
 
-    def operate(self, *command: str) -> str:
-        """Run a command of the operator in a Pod of its own, as its ServiceAccount; return what it prints."""
-        name = f"operate-{secrets.token_hex(3)}"
-        restricted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-        container = {
-            "name": name,
-            "image": self.image,
-            "imagePullPolicy": "Never",
-            "args": list(command),
-            "securityContext": {**restricted, "readOnlyRootFilesystem": True},
-        }
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name},
-            "spec": {
-                "restartPolicy": "Never",
-                "serviceAccountName": self.release,
-                "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-                "containers": [container],
-            },
-        }
-        self.apply(self.system, pod)
-        done = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}=0"
-        self.kubectl("wait", "-n", self.system, f"--for={done}", f"--timeout={SECONDS}s", f"pod/{name}")
-        return self.kubectl("logs", "-n", self.system, name)
+    def documented(self, heading: str, block: int = 0) -> str:
+        """Run a block of commands of docs/operations.md as it stands there; return what it prints.
+
+        Only the namespace is another. Raises CommandFailedError.
+        """
+        text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+        section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        commands = re.findall(r"^```sh\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)[block]
+        return self._run(Path("/bin/sh"), "-ec", commands.replace("methodsecret-system", self.system))
 
     # --- the emulator ---------------------------------------------------------------------------
 

@@ -89,6 +89,11 @@ def test_the_release_passes_its_own_test(cluster: Cluster) -> None:
     assert pod_of(cluster.holder()) in {pod["metadata"]["name"] for pod in pods}
 
 
+def test_doctor_finds_nothing_to_do(cluster: Cluster) -> None:
+    """It ends with an error where something is to do."""
+    assert "accepted by" in cluster.documented("Upgrade")
+
+
 def test_a_value_is_stored_and_its_id_published(cluster: Cluster, namespace: str) -> None:
     publish = {"configMap": {"name": "acme-method", "key": "id"}}
     cluster.apply(namespace, method_secret("acme", publish=publish))
@@ -147,16 +152,14 @@ def test_the_leader_killed_under_load_is_followed_by_the_other(cluster: Cluster,
 
 
 def test_an_uninstall_lets_the_objects_go_or_leaves_them(cluster: Cluster, namespace: str) -> None:
-    """The way of docs/operations.md: stop the operator, `release`, uninstall."""
+    """By the commands of docs/operations.md: stop the operator, `release`; then uninstall."""
     for name, policy in (("held", "Delete"), ("kept", "Retain")):
         cluster.apply(namespace, source(name, f"made up {namespace} {name}"))
         cluster.apply(namespace, method_secret(name, deletionPolicy=policy))
     cluster.wait_ready(namespace)
     before = cluster.secret(namespace, "held")
     assert before["metadata"]["finalizers"] == ["methodfi.com/method-secret"]
-    cluster.kubectl("scale", "-n", cluster.system, cluster.deployment, "--replicas=0")
-    until(lambda: cluster.holder() == "", "the Lease is let go")
-    assert before["status"]["id"] in cluster.operate("release", "--yes")
+    assert before["status"]["id"] in cluster.documented("Uninstall")
     after = cluster.secret(namespace, "held")
     assert "finalizers" not in after["metadata"]
     assert after["status"] == before["status"]
