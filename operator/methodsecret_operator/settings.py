@@ -259,8 +259,8 @@ class Settings(BaseSettings):
         300,
         ge=0,
         le=86_400,
-        description="seconds after which a deletion that can no longer succeed (namespace terminating, API"
-        " key gone or refused) lets the object go",
+        description="seconds after which a deletion that can no longer succeed lets the object go: since the"
+        " API key is gone, refused or of another account, in a terminating namespace since the deletion",
     )
     health_port: int = Field(
         8080, ge=0, le=65_535, description="port of /healthz, /readyz and /metrics; 0 turns them off"

@@ -181,6 +181,38 @@ async def test_refused_credentials_hold_it_until_the_time_out_and_then_let_go(wo
     assert obj["status"]["id"] in operator.log_text(), "what stays at Method is named"
 
 
+async def test_another_accounts_404_is_not_believed(world: World) -> None:
+    operator = await world.start_operator()
+    world.secret()
+    world.method_secret(**DELETE)
+    obj = await world.until(ready())
+    operator.kill()
+    world.api_key_file.write_text("sk_test_another_account")
+    await world.start_operator()
+    world.delete("acme")
+    held = await world.until(not_ready("AccountChanged"))
+    assert obj["status"]["id"] in message(held)
+    assert "DELETION_TIMEOUT_SECONDS" in message(held)
+    world.api_key_file.write_text("sk_test_default")
+    await world.until_gone("acme")
+    assert await _active(world) == []
+
+
+async def test_another_account_holds_an_object_no_longer_than_the_time_out(world: World) -> None:
+    operator = await world.start_operator()
+    world.secret()
+    world.method_secret(**DELETE)
+    obj = await world.until(ready())
+    operator.kill()
+    world.api_key_file.write_text("sk_test_another_account")
+    operator = await world.start_operator(DELETION_TIMEOUT_SECONDS="1")
+    world.delete("acme")
+    await world.until_gone("acme")
+    assert await _active(world) == [obj["status"]["id"]]
+    assert "secrets stay at Method" in operator.log_text()
+    assert obj["status"]["id"] in operator.log_text(), "what stays at Method is named"
+
+
 async def test_a_namespace_goes_with_secret_and_credentials_first(
     world: World, controller_manager: ControlPlane
 ) -> None:

@@ -195,6 +195,11 @@ class Sentence(StrEnum):
         " check that the API key is of the same account as before, or request a rotation with the annotation"
         " methodfi.com/rotation-requested-at."
     )
+    IDS_MISSING_AT_DELETION = (
+        "Method knows too few of this account's secrets, {id} among the missing, for that to be an accident:"
+        " check that the API key is of the same account as before. When the operator's"
+        " DELETION_TIMEOUT_SECONDS are over, the object goes, and {id} stays where it is."
+    )
     REMOTE_DELETED = (
         "{id} was deleted at Method by somebody else: request a rotation with the annotation"
         " methodfi.com/rotation-requested-at to store the value again."

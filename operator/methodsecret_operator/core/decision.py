@@ -129,20 +129,30 @@ def _finalizer_right(obj: MethodSecret) -> bool:
 
 def _settle(s: Snapshot, attempt: Attempt, create: Create) -> Action:
     """Settle a create of unknown outcome: it may be in the inventory by now; else it is asked again."""
-    uid = s.object.metadata.uid
-    for marked in s.marked:
-        if marked.marker.uid == uid and marked.marker.revision == create.revision and marked.status == ACTIVE:
-            if marked.id not in s.evidence:
-                return Confirm(id=marked.id)
-            remote = s.evidence[marked.id]
-            if remote is not None and remote.status == ACTIVE:
-                return created(s, create, remote)
+    for secret_id in _settling(s, create):
+        if secret_id not in s.evidence:
+            return Confirm(id=secret_id)
+        remote = s.evidence[secret_id]
+        if remote is not None and remote.status == ACTIVE and _ours(s, remote, create.revision):
+            return created(s, create, remote)
     patience_ends = attempt.since + SERVER_ERROR_FOR
     if attempt.server_error and s.scanned_at is not None and s.scanned_at >= patience_ends:
         ordinal = create.ordinal + 1
-        key = identity.idempotency_key(uid=uid, revision=create.revision, ordinal=ordinal)
+        key = identity.idempotency_key(uid=s.object.metadata.uid, revision=create.revision, ordinal=ordinal)
         return replace(create, ordinal=ordinal, idempotency_key=key)
     return create
+
+
+def _settling(s: Snapshot, create: Create) -> Iterator[str]:
+    """Yield the ids that a create of unknown outcome may have come to: here, or in another operator."""
+    status = s.object.status
+    for marked in s.marked:
+        fits = marked.marker.uid == s.object.metadata.uid and marked.marker.revision == create.revision
+        if fits and marked.status == ACTIVE:
+            yield marked.id
+    known = status.source is not None and status.source.revision == create.revision
+    if known and status.id is not None and status.id not in s.missing:
+        yield status.id
 
 
 def _decide_on_value(s: Snapshot, *, account: AccountReady, source: SourceValue) -> Action:
@@ -322,6 +332,12 @@ def _link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:
         remote = s.evidence[secret_id]
         if remote is not None and remote.status == ACTIVE and _ours(s, remote, held.revision):
             return synced(s, source=held, environment=account.environment, secret=remote)
+    listed = {marked.id for marked in s.marked}
+    for secret_id in _candidates(s, held.revision):
+        if secret_id in listed and s.evidence[secret_id] is None and not s.missed(secret_id):
+            # The account's list, or the answer to our own create, has it: one of the two lags.
+            pause = MISSING_FOR.total_seconds()
+            return report(s, Reason.PENDING, Sentence.MISSING, id=secret_id, retry=pause)
     return None
 
 

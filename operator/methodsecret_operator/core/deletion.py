@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from methodsecret_operator.core.conditions import Reason
-from methodsecret_operator.core.findings import report
+from methodsecret_operator.core.conditions import Reason, Sentence
+from methodsecret_operator.core.findings import finding, report
 from methodsecret_operator.core.identity import Marker, revision_key_id
 from methodsecret_operator.core.remote import ACTIVE, DELETED, RemoteSecret
 from methodsecret_operator.core.resource import (
@@ -42,28 +42,38 @@ def decide(s: Snapshot) -> Action:
     if s.object.spec.deletion_policy is DeletionPolicy.RETAIN:
         return SetFinalizer(present=False)
     if isinstance(s.account, Problem):
-        if _timed_out(s):
+        if _timed_out(s, s.refused_since):
             return SetFinalizer(present=False, undone=tuple(_ids(s)))
-        return report(s, s.account.reason, s.account.sentence, retry=_look_again(s))
+        return report(s, s.account.reason, s.account.sentence, retry=_look_again(s, s.refused_since))
     unresolved = s.attempt.unresolved if s.attempt is not None else None
     if unresolved is not None and not any(
         marked.marker.uid == meta.uid and marked.marker.revision == unresolved.revision for marked in s.marked
     ):
         # What may have been created is found out first, or it could not be deleted.
         return unresolved
+    elsewhere = tuple(secret_id for secret_id in _ids(s) if _elsewhere(s, secret_id))
     for secret_id in _ids(s):
-        action = _delete(s, secret_id)
-        if action is not None:
+        if secret_id not in elsewhere and (action := _delete(s, secret_id)) is not None:
             return action
-    return SetFinalizer(present=False)
+    since = min((s.missing.get(secret_id, s.now) for secret_id in elsewhere), default=s.now)
+    if elsewhere and not _timed_out(s, since):
+        said = finding(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING_AT_DELETION, id=elsewhere[0])
+        return replace(said, retry=_look_again(s, since))
+    return SetFinalizer(present=False, undone=elsewhere)
 
 
 def given_up(s: Snapshot, said: Finding) -> Finding | SetFinalizer:
     """Decide where Method refused or failed a call of a deletion: hold on, or let go after the time-out."""
     refused = said.reason is Reason.UNAUTHORIZED
-    if (refused or s.namespace_terminating) and _timed_out(s):
+    if (refused or s.namespace_terminating) and _timed_out(s, s.refused_since):
         return SetFinalizer(present=False, undone=tuple(_ids(s)))
-    return replace(said, retry=_look_again(s)) if refused else said
+    return replace(said, retry=_look_again(s, s.refused_since)) if refused else said
+
+
+def forgets(s: Snapshot, secret_id: str) -> bool:
+    """Whether an id is forgotten for good once it is found to be gone."""
+    deleting = any(entry.id == secret_id and entry.deleting for entry in s.object.status.superseded)
+    return s.object.metadata.deletion_timestamp is not None or deleting
 
 
 def superseded(s: Snapshot, said: Finding) -> Action:
@@ -75,21 +85,21 @@ def superseded(s: Snapshot, said: Finding) -> Action:
     after, entries = s.object.spec.rotation.delete_superseded_after, s.object.status.superseded
     if after is None or not entries:
         return said
+    held = {entry.id for entry in entries if entry.deleting and _elsewhere(s, entry.id)}
     for entry in entries:
-        if entry.deleting:
-            action = _delete(s, entry.id)
-            if action is not None:
-                return action
-    kept = tuple(entry for entry in entries if not entry.deleting)
-    due = _due(kept, parse_duration(after), s.now)
+        if entry.deleting and entry.id not in held and (action := _delete(s, entry.id)) is not None:
+            return action
+    kept = tuple(entry for entry in entries if not entry.deleting or entry.id in held)
+    waiting = tuple(entry for entry in kept if not entry.deleting)
+    due = _due(waiting, parse_duration(after), s.now)
     marked = tuple(
         entry.model_copy(update={"deleting": True}) if entry.id in due else entry for entry in kept
     )
     if due:
         return replace(said, superseded=marked, retry=0.0)
-    if not kept:
+    if not waiting:
         return replace(said, superseded=kept)
-    first = min(entry.superseded_at for entry in kept) + parse_duration(after)
+    first = min(entry.superseded_at for entry in waiting) + parse_duration(after)
     wait = max((first - s.now).total_seconds(), 0.0)
     return replace(said, superseded=kept, retry=wait)
 
@@ -142,6 +152,17 @@ def _delete(s: Snapshot, secret_id: str) -> Confirm | Delete | None:
     return Delete(id=secret_id)
 
 
+def _elsewhere(s: Snapshot, secret_id: str) -> bool:
+    """Whether an id that Method does not know is not believed to be gone: it may be in another account."""
+    status = s.object.status
+    return (
+        s.account_changed
+        and s.evidence.get(secret_id, ACTIVE) is None
+        and secret_id not in s.vanished
+        and not (s.trusted and status.id == secret_id and status.status == DELETED)  # found out earlier
+    )
+
+
 def _owned(s: Snapshot, remote: RemoteSecret) -> bool:
     """Whether a secret is this object's to delete.
 
@@ -164,16 +185,16 @@ def _ids(s: Snapshot) -> Iterator[str]:
     yield from dict.fromkeys(named)
 
 
-def _timed_out(s: Snapshot) -> bool:
-    return s.object.metadata.deletion_timestamp is not None and _left(s) <= 0.0
+def _timed_out(s: Snapshot, since: datetime | None) -> bool:
+    return s.object.metadata.deletion_timestamp is not None and _left(s, since) <= 0.0
 
 
-def _look_again(s: Snapshot) -> float:
+def _look_again(s: Snapshot, since: datetime | None) -> float:
     """Return the seconds until the time-out of a deletion, at least a few and at most a minute."""
-    return min(max(_left(s), 1.0), 60.0)
+    return min(max(_left(s, since), 1.0), 60.0)
 
 
-def _left(s: Snapshot) -> float:
+def _left(s: Snapshot, blocked_since: datetime | None) -> float:
     """Return the seconds that are left for a deletion, from when it could first not be done.
 
     An outage before that does not count, or one refusal at its end would be enough. A namespace that goes has
@@ -181,5 +202,5 @@ def _left(s: Snapshot) -> float:
     """
     since = s.object.metadata.deletion_timestamp or s.now
     if not s.namespace_terminating:
-        since = max(since, s.refused_since or s.now)
+        since = max(since, blocked_since or s.now)
     return (since + timedelta(seconds=s.deletion_timeout) - s.now).total_seconds()

@@ -43,6 +43,8 @@ class Inventory:
         self._by_owner: dict[str, dict[str, MarkedSecret]] = {}
         self._owner_of: dict[str, str] = {}
         self._others: set[str] = set()
+        self._vanished: set[str] = set()
+        self._judged_at: datetime | None = None
         self._written: dict[str, RemoteSecret | None] = {}
         self._scanning: asyncio.Task[None] | None = None
         self.scanned_at: datetime | None = None
@@ -100,6 +102,15 @@ class Inventory:
             return True
         return False if self.whole else None
 
+    def vanished(self, secret_id: str) -> bool:
+        """Whether this account had an id while the process lives, and has it no more."""
+        return secret_id in self._vanished
+
+    @property
+    def judged(self) -> bool:
+        """Whether the last scan has been compared with what statuses name."""
+        return self._judged_at is not None and self._judged_at == self.scanned_at
+
     def judge(self, known: Collection[str]) -> set[str]:
         """Compare the ids that statuses name with what is there; return those that are not.
 
@@ -113,7 +124,8 @@ class Inventory:
             _log.error(
                 "too many known secrets are missing: another account?", missing=len(absent), known=len(known)
             )
-        self.mass_absence = mass
+        self.mass_absence, self._judged_at = mass, self.scanned_at
+        self._vanished.intersection_update(known)  # nobody asks about others
         return absent
 
     def learn(self, secret: RemoteSecret) -> None:
@@ -150,18 +162,21 @@ class Inventory:
                 _log.warning("listing refused: only idempotency keys guard against duplicates", status=403)
             self.refused = True
             return
+        former = self._owner_of.keys()
         self._by_owner, self._owner_of, self._others = {}, {}, set()
         for secret_id, secret in (listed | self._written).items():
             if secret is None:
                 self._drop(secret_id)
             else:
                 self._put(secret)
+        self._vanished |= former - self._owner_of.keys() - self._others
         # Fewer than the API says there are: those that came are there, but none is to be missed.
         whole = whole and (total is None or len(listed) >= total)
         self.refused, self.whole, self.scanned_at = False, whole, began
         _log.info("inventory scanned", marked=len(self._owner_of), others=len(self._others), whole=whole)
 
     def _put(self, secret: RemoteSecret) -> None:
+        self._vanished.discard(secret.id)
         marker = Marker.read(secret.metadata)
         if secret.status == DELETED:
             self._drop(secret.id)
@@ -177,6 +192,7 @@ class Inventory:
         self._others.discard(secret_id)
         owner = self._owner_of.pop(secret_id, None)
         if owner is not None:
+            self._vanished.add(secret_id)
             entries = self._by_owner[owner]
             del entries[secret_id]
             if not entries:

@@ -48,7 +48,7 @@ from methodsecret_operator.errors import (
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account
 from methodsecret_operator.method.budget import Budget, Slot
-from methodsecret_operator.runtime import metrics
+from methodsecret_operator.runtime import drift, metrics
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.gather import Gatherer
 
@@ -171,7 +171,10 @@ class Look:
     async def _act(self, action: Action, snapshot: Snapshot, account: Account) -> Step:
         match action:
             case Confirm(id=secret_id):
-                self._evidence[secret_id] = await self._retrieve(account, secret_id)
+                remote = await self._retrieve(account, secret_id)
+                if remote is None and deletion.forgets(snapshot, secret_id):
+                    await drift.judge(account, cache=self._cache, gatherer=self._gatherer)
+                self._evidence[secret_id] = remote
                 return "again"
             case Examine(id=secret_id):
                 remote = await self._retrieve(account, secret_id)
@@ -292,7 +295,7 @@ class Look:
             with slot, contextlib.suppress(MethodNotFound):
                 await account.client.delete(secret_id, slot=slot)
             account.inventory.forget(secret_id)
-            self._evidence[secret_id] = None
+            self._evidence[secret_id] = RemoteSecret(id=secret_id, status=DELETED, metadata=None)
             _log.info("secret deleted", id=secret_id)
         return "again"
 

@@ -54,7 +54,7 @@ class Drift:
     async def look(self) -> None:
         """Scan every account in use and compare. What cannot be asked now is left for the next time."""
         accounts: dict[int, tuple[Account, list[str]]] = {}
-        async for key, obj in self._objects(self._cache.keys()):
+        async for key, obj in _objects(self._cache, self._cache.keys()):
             try:
                 account, _ = await self._gatherer.account(obj)
             except KubeError:
@@ -87,9 +87,9 @@ class Drift:
         return "own" if here else "orphan"
 
     async def _compare(self, account: Account, keys: list[str]) -> None:
-        ids = {obj.status.id async for _, obj in self._objects(keys) if obj.status.id is not None}
+        ids = {obj.status.id async for _, obj in _objects(self._cache, keys) if obj.status.id is not None}
         absent = account.inventory.judge(ids)
-        async for key, obj in self._objects(keys):
+        async for key, obj in _objects(self._cache, keys):
             if self._busy(key):
                 continue
             status = obj.status
@@ -102,14 +102,36 @@ class Drift:
             if status.id in absent or unnamed or self._gatherer.doubtful(obj, account):
                 self._doubt(key)
 
-    async def _objects(self, keys: list[str]) -> AsyncIterator[tuple[str, MethodSecret]]:
-        """Yield the objects as they are now, not as they were before a scan; let others work in between."""
-        for number, key in enumerate(keys, 1):
-            try:
-                obj = self._cache.get(key)
-            except SchemaError:
-                obj = None  # its worker says so
-            if obj is not None:
-                yield key, obj
-            if number % _WITHOUT_PAUSE == 0:
-                await asyncio.sleep(0)
+
+async def judge(account: Account, *, cache: ObjectCache, gatherer: Gatherer) -> None:
+    """Find out whether too many of an account's known ids are missing, once per scan. Raises MethodError.
+
+    For those who cannot wait for the next resync: an id that is not there is about to be forgotten.
+    """
+    await account.inventory.ready()
+    if account.inventory.judged:
+        return
+    known: set[str] = set()
+    async for _, obj in _objects(cache, cache.keys()):
+        if obj.status.id is None:
+            continue
+        try:
+            theirs, _ = await gatherer.account(obj)
+        except KubeError:
+            continue
+        if theirs is account:
+            known.add(obj.status.id)
+    account.inventory.judge(known)
+
+
+async def _objects(cache: ObjectCache, keys: list[str]) -> AsyncIterator[tuple[str, MethodSecret]]:
+    """Yield the objects as they are now, not as they were before a scan; let others work in between."""
+    for number, key in enumerate(keys, 1):
+        try:
+            obj = cache.get(key)
+        except SchemaError:
+            obj = None  # its worker says so
+        if obj is not None:
+            yield key, obj
+        if number % _WITHOUT_PAUSE == 0:
+            await asyncio.sleep(0)

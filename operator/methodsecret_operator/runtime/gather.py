@@ -209,6 +209,7 @@ class Gatherer:
             scanned_at=account.inventory.scanned_at,
             doubted=self.doubtful(snapshot.object, account),
             account_changed=account.inventory.mass_absence,
+            vanished=frozenset(i for i in snapshot.evidence if account.inventory.vanished(i)),
         )
 
     def doubtful(self, obj: MethodSecret, account: Account) -> bool:

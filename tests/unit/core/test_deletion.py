@@ -11,6 +11,7 @@ import pytest
 from methodsecret_operator.core import deletion, identity
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.decision import decide
+from methodsecret_operator.core.findings import finding
 from methodsecret_operator.core.resource import FINALIZER, SUPERSEDED_LIMIT, MethodSecret
 from methodsecret_operator.core.snapshot import (
     Action,
@@ -111,6 +112,62 @@ WHOLE = [
 ]
 
 
+def absent(
+    since: float = 0.0,
+    obj: MethodSecret | None = None,
+    **world: Any,  # noqa: ANN401 - Snapshot's fields
+) -> Snapshot:
+    """Return a deletion whose id Method does not know, nor most others; `since` is seconds ago."""
+    missing = {SECRET_ID: gen.NOW - timedelta(seconds=since)}
+    evidence = {SECRET_ID: None} | world.pop("evidence", {})
+    return deleted(obj, **({"account_changed": True, "missing": missing} | world), evidence=evidence)
+
+
+def held(snapshot: Snapshot, *, retry: float) -> Finding:
+    """Return what is said of an id that is looked for in the wrong account."""
+    said = finding(snapshot, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING_AT_DELETION, id=SECRET_ID)
+    return replace(said, retry=retry)
+
+
+ELSEWHERE = [
+    Row("another account's 404 is not believed", absent(), held(absent(), retry=60.0)),
+    Row(
+        "nor for most of the time-out",
+        absent(20.0, deletion_timeout=30.5),
+        held(absent(), retry=10.5),
+    ),
+    Row(
+        "until it is over, counted from the first 404: then the id that stays is told",
+        absent(30.0, deletion_timeout=30.0),
+        SetFinalizer(present=False, undone=(SECRET_ID,)),
+    ),
+    Row(
+        "in a namespace that goes it is counted from the deletion",
+        absent(0.0, deletion_timeout=60.25, namespace_terminating=True),
+        SetFinalizer(present=False, undone=(SECRET_ID,)),
+    ),
+    Row(
+        "this very account had it, so it was deleted there", absent(vanished=frozenset({SECRET_ID})), RELEASE
+    ),
+    Row("its end was found out before the account changed", absent(obj=gone(status="deleted")), RELEASE),
+    Row(
+        "a status that somebody has edited says nothing about that",
+        absent(obj=gone(status="deleted"), trusted=False),
+        held(absent(), retry=60.0),
+    ),
+    Row(
+        "others are deleted meanwhile",
+        absent(marked=(gen.marked(),), evidence={"sec_marked1": gen.remote("sec_marked1")}),
+        Delete("sec_marked1"),
+    ),
+    Row(
+        "and asked about",
+        absent(obj=gone(superseded=[old(1)])),
+        Confirm("sec_old1"),
+    ),
+]
+
+
 def marked(**changed: str) -> Snapshot:
     """Return a deletion whose secret carries another marker than ours in something."""
     remote = gen.remote(SECRET_ID, metadata=gen.marker(**changed))
@@ -192,7 +249,10 @@ NO_WAY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("row", [*WHOLE, *OWNERSHIP, *UNSETTLED, *NO_WAY], ids=lambda row: row.reason)
+TABLE = [*WHOLE, *ELSEWHERE, *OWNERSHIP, *UNSETTLED, *NO_WAY]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.reason)
 def test_what_becomes_of_a_deleted_object(row: Row) -> None:
     assert decide(row.snapshot) == row.expected
 
@@ -317,6 +377,21 @@ FORMER = [
         "somebody else's: no longer named, and left alone",
         expiring(DELETING, evidence={"sec_old1": THEIRS}),
         ([], [], "resync"),
+    ),
+    Former(
+        "not known to what may be another account: still named, and not asked for in haste",
+        expiring(DELETING, evidence={"sec_old1": None}, account_changed=True),
+        (["sec_old1"], ["sec_old1"], "resync"),
+    ),
+    Former(
+        "the others go on meanwhile",
+        expiring(
+            DELETING,
+            old(2, supersededAt=at(minutes=59)),
+            evidence={"sec_old1": None},
+            account_changed=True,
+        ),
+        (["sec_old1", "sec_old2"], ["sec_old1"], 60.0),
     ),
     Former(
         "gone, and the next is due",

@@ -15,6 +15,7 @@ from methodsecret_operator.core.decision import decide
 from methodsecret_operator.core.remote import RemoteSecret
 from methodsecret_operator.core.resource import FINALIZER, Adopted, MethodSecret, Source
 from methodsecret_operator.core.snapshot import (
+    MISSING_FOR,
     AccountReady,
     Action,
     Adoption,
@@ -98,8 +99,12 @@ LINKING = [
         CREATE,
     ),
     Row(
-        "gone by now",
-        gen.snapshot(marked=(gen.marked(),), evidence={"sec_marked1": None}),
+        "gone for so long that it is believed",
+        gen.snapshot(
+            marked=(gen.marked(),),
+            evidence={"sec_marked1": None},
+            missing={"sec_marked1": gen.NOW - MISSING_FOR},
+        ),
         CREATE,
     ),
     Row(
@@ -153,6 +158,7 @@ LINKING = [
             changed(superseded=[former()]),
             marked=(gen.marked("sec_old1"),),
             evidence={"sec_old1": None},
+            missing={"sec_old1": gen.NOW - MISSING_FOR},
         ),
         CREATE,
     ),
@@ -358,6 +364,7 @@ DRIFT = [
 SINCE = gen.later(minutes=-20)
 FORMER_CREATE = replace(CREATE, value=SecretStr("former value"), revision=OTHER)
 THEIR_MARK = gen.marked(uid="another-uid", revision=OTHER)
+SETTLED_BY_OTHER = changed()
 OPEN: dict[str, Any] = {
     "attempt": gen.attempt(
         revision=OTHER, ordinal=0, since=SINCE, unresolved=FORMER_CREATE, server_error=True
@@ -405,6 +412,36 @@ SETTLING = [
     Row(
         "5xx for ten minutes, and a scan from after that without it: another key",
         gen.snapshot(**OPEN, scanned_at=SINCE + TEN),
+        NEXT,
+    ),
+    Row(
+        "another operator may have had more luck: its id in the status is asked about, before another key",
+        gen.snapshot(SETTLED_BY_OTHER, **OPEN, scanned_at=SINCE + TEN),
+        Confirm(gen.SECRET_ID),
+    ),
+    Row(
+        "and taken",
+        gen.snapshot(
+            SETTLED_BY_OTHER,
+            **OPEN,
+            scanned_at=SINCE + TEN,
+            evidence={gen.SECRET_ID: gen.remote(gen.SECRET_ID, metadata=gen.marker(revision=OTHER))},
+        ),
+        (Reason.PENDING, Sentence.CHANGED_MEANWHILE, gen.SECRET_ID),
+    ),
+    Row(
+        "if it is ours",
+        gen.snapshot(
+            SETTLED_BY_OTHER,
+            **OPEN,
+            scanned_at=SINCE + TEN,
+            evidence={gen.SECRET_ID: gen.remote(gen.SECRET_ID, metadata=None)},
+        ),
+        NEXT,
+    ),
+    Row(
+        "one that is known to be missing is not asked for again and again",
+        gen.snapshot(SETTLED_BY_OTHER, **OPEN, scanned_at=SINCE + TEN, missing={gen.SECRET_ID: SINCE}),
         NEXT,
     ),
     Row(
@@ -649,3 +686,24 @@ def test_no_create_is_made_twice_under_one_key_for_two_environments() -> None:
     assert isinstance(other, Create)
     assert other.idempotency_key != CREATE.idempotency_key
     assert f"{CLUSTER}/{NAMESPACE}/{NAME}" in str(other.metadata)
+
+
+def test_listed_and_not_known_is_a_lag_and_creates_nothing() -> None:
+    lagging = gen.snapshot(
+        marked=(gen.marked(),), evidence={"sec_marked1": None}, missing={"sec_marked1": NOW}
+    )
+    action = decide(lagging)
+    assert isinstance(action, Finding), action
+    assert (action.reason, action.retry) == (Reason.PENDING, MISSING_FOR.total_seconds())
+    assert action.message == Sentence.MISSING.format(id="sec_marked1")
+
+
+def test_one_that_can_be_taken_is_taken_before_a_lag_is_waited_for() -> None:
+    two = gen.snapshot(
+        marked=(gen.marked(), gen.marked("sec_marked2")),
+        evidence={"sec_marked1": None, "sec_marked2": gen.remote("sec_marked2")},
+    )
+    action = decide(two)
+    assert isinstance(action, Finding), action
+    assert action.secret is not None
+    assert action.secret.id == "sec_marked2"

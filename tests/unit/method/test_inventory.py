@@ -340,6 +340,27 @@ async def test_how_many_missing_ids_are_another_account(row: Judged) -> None:
         assert not inventory.mass_absence  # they are back
 
 
+async def test_what_this_account_had_is_told_from_what_it_never_had() -> None:
+    async with world() as (emulator, inventory, clock):
+        (listed,) = await emulator.control.seed(metadata=dict(gen.marker()), api_key=KEY)
+        await inventory.ready()
+        await emulator.control.vanish(listed)
+        await inventory.scan(since=clock())
+        assert inventory.vanished(listed)
+        assert inventory.judge({listed, "sec_never"}) == {listed, "sec_never"}
+        assert inventory.vanished(listed)
+        inventory.judge({"sec_never"})
+        assert not inventory.vanished(listed), "nobody knows it any more, so it is not kept for ever"
+        mine = RemoteSecret(id="sec_mine", status="active", metadata=gen.marker())
+        inventory.learn(mine)
+        assert not inventory.vanished("sec_mine")
+        inventory.forget("sec_mine")
+        assert inventory.vanished("sec_mine")
+        assert not inventory.vanished("sec_never")
+        inventory.learn(mine)
+        assert not inventory.vanished("sec_mine")  # it is back
+
+
 async def test_without_a_scan_nothing_is_missing() -> None:
     async with world() as (_, inventory, _clock):
         assert inventory.judge({"sec_a"}) == set()
