@@ -62,8 +62,11 @@ class Stage:
         self._stack.callback(self.emulator.stop)  # before start(): a Ctrl-C may come in the middle of it
         self.emulator.start()
 
-    def start_operator(self) -> None:
-        """Start the operator and wait until it works; the CRD and its ServiceAccount must be there."""
+    def start_operator(self, **settings: str) -> None:
+        """Start the operator and wait until it works; the CRD and its ServiceAccount must be there.
+
+        `settings` are environment variables, beside those of every run.
+        """
         self._interrupts.check()
         key = self.directory / "api-key"
         key.touch(mode=0o600)
@@ -76,7 +79,7 @@ class Stage:
             base_url=self.emulator.url,
             api_key_file=key,
             log_file=self.directory / "operator.log",
-            env={"METHODSECRET_OPERATOR_NAMESPACE": NAMESPACE},
+            env={"METHODSECRET_OPERATOR_NAMESPACE": NAMESPACE} | settings,
         )
         self._stack.enter_context(self.operator)
 

@@ -1,9 +1,10 @@
-"""The programs that tests need and no Python package brings: helm, kubeconform, actionlint, promtool, gitops.
+"""The programs that no Python package brings: helm, kubeconform, actionlint, promtool, gitops, promql.
 
 Each is pinned by a `tool` line in a go.mod here (with hashes in its go.sum), built with Go, and kept in the
 cache as a set of its own, by the same means as the control plane's programs: dev.controlplane.build, .cache.
 promtool has a module file to itself: Prometheus wants other versions of libraries than Helm does.
-gitops is our own: a few lines around the libraries by which Argo CD and Flux judge an object.
+gitops is our own: a few lines around the libraries by which Argo CD and Flux judge an object. So is promql,
+around the ones by which Prometheus evaluates an expression.
 Nothing is taken from PATH: a test must mean the same on every machine.
 """
 
@@ -83,6 +84,13 @@ TOOLS: Final = {
             seconds=15,
             stamp="main.version",
             module=_HERE / "gitops",
+        ),
+        _tool(
+            "promql",
+            "methodsecret.invalid/promql",
+            seconds=40,
+            stamp="main.version",
+            module=_HERE / "promql",
         ),
     )
 }

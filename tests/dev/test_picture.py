@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
-from dev import picture
+from dev import dashboard, picture
 
 SAID = """
 \x1b[1m1. A cluster\x1b[0m
@@ -50,3 +50,12 @@ def test_the_picture_in_the_readme_is_small_and_fetches_nothing() -> None:
     drawn = "".join(ET.fromstring(svg).itertext()).replace("\xa0", " ")  # noqa: S314 - our own file
     assert all(f"{title}" in drawn for title in picture.STEPS)
     assert not re.search(r"/(tmp|home|root)/", drawn), "no path of somebody's machine"
+
+
+def test_the_picture_of_the_dashboard_has_every_panel_and_fetches_nothing() -> None:
+    svg = (picture.ROOT / "docs" / "dashboard.svg").read_text(encoding="utf-8")
+    assert len(svg) < 500_000
+    assert not re.search(r"@font-face|@import|<image|<script|url\(\s*[\"']?http", svg)
+    drawn = [text.strip() for text in ET.fromstring(svg).itertext()]  # noqa: S314 - our own file
+    titles = [panel["title"] for panel in dashboard.dashboard()["panels"]]
+    assert [title for title in titles if title not in drawn] == [], "make picture"
