@@ -31,8 +31,10 @@ class Observer:
 
     @contextlib.asynccontextmanager
     async def watching(self, place: Place, namespace: str) -> AsyncIterator[None]:
-        """Watch meanwhile."""
-        path = f"/apis/methodfi.com/v1/namespaces/{namespace}/methodsecrets?watch=1"
+        """Watch meanwhile what comes from now on; what is there already is not sent, nor read, again."""
+        objects = f"/apis/methodfi.com/v1/namespaces/{namespace}/methodsecrets"
+        there = await place.send("GET", f"{objects}?limit=1")
+        path = f"{objects}?watch=1&resourceVersion={there['metadata']['resourceVersion']}"
         timeout = aiohttp.ClientTimeout(total=None)
         async with place.http.get(path, timeout=timeout, read_bufsize=1 << 20) as stream:
             task = asyncio.create_task(self._read(stream))

@@ -7,8 +7,8 @@ is ever repeated here: when to try again is for the caller, who knows what the c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -57,7 +57,7 @@ class KubeClient:
         timeout: float = 30.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`timeout` is for one whole call, in seconds."""
+        """`timeout` is for one whole call from when it has its turn, in seconds."""
         self._connection = connection
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._sleep = sleep
@@ -205,7 +205,7 @@ class KubeClient:
 
     async def _send_apart(self, request: wire.Request) -> wire.Answer:
         """Send a request that waits for no other."""
-        return await send(self._connection, request, limits=self._timeout, session=self._connection.apart)
+        return await send(self._connection, request, limits=self._timeout, apart=True)
 
     async def _pages(self, request_for: Callable[[str | None], wire.Request]) -> AsyncIterator[wire.Page]:
         token: str | None = None
@@ -236,11 +236,16 @@ async def send(
     request: wire.Request,
     *,
     limits: aiohttp.ClientTimeout,
-    session: aiohttp.ClientSession | None = None,
+    apart: bool = False,
 ) -> wire.Answer:
-    """Send a request and read the whole answer; KubeUnavailable where there is none, or it is too long."""
+    """Send a request in its turn, or at once if `apart` from the others, and read the whole answer.
+
+    Raises KubeUnavailable where there is none, or it is too long.
+    """
+    turn = contextlib.nullcontext() if apart else connection.turn
+    session = connection.apart if apart else connection.session
     try:
-        async with _open(connection, session or connection.session, request, limits) as response:
+        async with turn, _open(connection, session, request, limits) as response:
             answer = await _read(request, response)
     except Exception as error:  # noqa: BLE001 - looked at in _failure
         failure = _failure(connection, request, error)
@@ -272,7 +277,7 @@ def _open(
     session: aiohttp.ClientSession,
     request: wire.Request,
     limits: aiohttp.ClientTimeout,
-) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
     return session.request(
         request.method,
         URL(connection.server + request.path, encoded=True),

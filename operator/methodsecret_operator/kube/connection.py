@@ -37,7 +37,7 @@ REFRESH_SECONDS: Final = 60.0
 """How old a token may get before its origin is asked again; client-go and the library use the same."""
 
 POOL_SIZE: Final = 16
-"""Connections for requests: each takes some 0.3 MB. At 5 ms an answer, they carry 3,000 requests a second."""
+"""Requests at a time, each on a connection of some 0.3 MB. At 5 ms an answer, that is 3,000 a second."""
 _GOODBYE_SECONDS: Final = 0.1
 _READ_BUFFER: Final = 256 * 1024
 
@@ -47,9 +47,10 @@ log = structlog.get_logger(__name__)
 class Connection:
     """A server, a default namespace, and sessions whose requests carry current credentials.
 
-    `server` is the URL without a trailing slash (it may have a path). `session` is for requests, which
-    share some connections; `apart` for what must not wait for one: watches, which never give theirs back and
-    may be as many as there are namespaces, and the Lease.
+    `server` is the URL without a trailing slash (it may have a path). `session` is for requests, each in its
+    `turn`: first come, first served. A limit of aiohttp's would let whoever gives a connection back take it
+    again before those who wait, and many who read could hold up one who writes for seconds.
+    `apart` is for what must not wait: watches, which may be as many as there are namespaces, and the Lease.
     Whoever closes the sessions it is given, as kopf does on a 401, gets one of its own by `new_session()`.
     """
 
@@ -66,7 +67,8 @@ class Connection:
         self.server = server
         self.namespace = namespace
         self._origin = URL(server).origin()
-        self._pool = aiohttp.TCPConnector(limit=POOL_SIZE, ssl=tls)
+        self.turn = asyncio.Semaphore(POOL_SIZE)
+        self._pool = aiohttp.TCPConnector(limit=0, ssl=tls)
         self._streams = aiohttp.TCPConnector(limit=0, ssl=tls)
         self._credentials = credentials
         self._proxy = proxy

@@ -85,6 +85,27 @@ async def test_the_lease_waits_for_no_other_request(server: ScriptedServer, conn
     assert len(server.seen) == POOL_SIZE + 1, "the others share the pool"
 
 
+async def test_nobody_is_overtaken_by_those_who_come_later(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    # Many workers that ask again and again: aiohttp's own limit lets each of them keep its connection.
+    kube = KubeClient(connection)
+    for _ in range(40 * POOL_SIZE):
+        server.answer(200, {"metadata": {}})
+
+    async def ask(name: str, times: int) -> None:
+        for _ in range(times):
+            await kube.get_methodsecret("payments", name)
+
+    async with asyncio.TaskGroup() as all_of_them:
+        for _ in range(2 * POOL_SIZE):
+            all_of_them.create_task(ask("again", 15))
+        await server.arrived.acquire()
+        all_of_them.create_task(ask("late", 1))
+    asked = [seen.target.rpartition("/")[2] for seen in server.seen]
+    assert asked.index("late") <= 4 * POOL_SIZE, "those before it: once each, and what was under way"
+
+
 async def test_a_closed_connection_is_no_answer(connection: Connection) -> None:
     await connection.close()
     with pytest.raises(KubeUnavailable):
