@@ -62,6 +62,7 @@ class MethodError(OperatorError):
     - `unreadable`: an answer that is not the API's (HTML, no id, too long), whatever its HTTP status
     - `refused`: a 2xx whose body says `success: false`
     - `http`: the HTTP status says it
+    - `held`: nothing was sent, because the last one timed out and another is under way to see if that is over
     - `invalid-id`, `invalid-key`: nothing was sent, because no such id or API key can exist
 
     `status` is the HTTP status where there was one; `request_id` and `idem_status` are the answer's headers

@@ -16,6 +16,7 @@ import base64
 import contextlib
 import http.cookiejar
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -88,12 +89,21 @@ class MethodClient:
         self._wall_clock = wall_clock
         self._observe = observe
         self._http = _http_client(verify, self._deadlines)
-        self._in_flight = 0
+        self._under_way: Counter[str] = Counter()
+        self._silent: set[str] = set()
 
     @property
     def idle(self) -> bool:
         """Whether no request is under way, so that closing it cuts nothing short."""
-        return self._in_flight == 0
+        return self._under_way.total() == 0
+
+    def silent(self, operation: wire.Operation) -> bool:
+        """Whether the last request of this operation that is over ended in a time-out.
+
+        Then one is sent at a time, to see whether that is over, and the others fail at once (`held`): who
+        waits for an account that does not answer is a worker that the other accounts lack.
+        """
+        return operation in self._silent
 
     def __repr__(self) -> str:
         return f"MethodClient({self.base_url!r})"
@@ -136,15 +146,18 @@ class MethodClient:
 
     async def _send(self, request: wire.Request, budget: Budget, slot: Slot | None = None) -> wire.Answer:
         """Return the answer to one request if it is a success; raises MethodError."""
+        operation = request.operation
         with slot or await budget.acquire() as taken:
+            if self.silent(operation) and self._under_way[operation]:
+                raise errors.MethodUnavailable(operation=operation, kind="held")
             taken.use()
-            self._in_flight += 1
+            self._under_way[operation] += 1
             try:
                 answer = await self._exchange(request)
             finally:
-                self._in_flight -= 1
+                self._under_way[operation] -= 1
             try:
-                wire.fail(request.operation, answer, now=self._wall_clock())
+                wire.fail(operation, answer, now=self._wall_clock())
             except errors.MethodRateLimited as limited:
                 budget.block(limited.retry_after or 0.0)
                 raise
@@ -169,6 +182,10 @@ class MethodClient:
                 body = await _read(head, request.max_body)
         except Exception as error:  # noqa: BLE001 - the transport lets many types through; see _kind_of
             kind = _kind_of(error)
+        if kind == "timeout":
+            self._silent.add(request.operation)
+        else:
+            self._silent.discard(request.operation)
         said = kind or ("connection" if head is None else str(head.status_code))
         self._observe(request.operation, said, time.monotonic() - began)
         # Raised after the `except`, so that the library's error, which may quote what was sent, does

@@ -84,11 +84,13 @@ class Inventory:
                 return
 
     async def _join(self) -> None:
-        """Wait for the scan that is running, or start one."""
+        """Wait for the scan that is running, or start one. Raises MethodError."""
         # One that is done may not have been cleared away yet; to wait for it would be no waiting at all.
         if self._scanning is None or self._scanning.done():
             self._scanning = asyncio.create_task(self._scan(began=self._clock()), name="inventory")
             self._scanning.add_done_callback(self._ended)
+        elif self._client.silent("list"):
+            raise MethodUnavailable(operation="list", kind="held")  # as the client does with every other call
         # One who is cancelled must not take the scan from the others.
         await asyncio.shield(self._scanning)
 

@@ -245,7 +245,7 @@ class Look:
         return int(version) <= int(source.resource_version)
 
     async def _create(self, snapshot: Snapshot, create: Create, account: Account, slot: Slot) -> Step:
-        memory, decided_on = self._memory, snapshot
+        memory, decided_on, former = self._memory, snapshot, self._memory.attempt
         # Remembered before it is sent: whatever ends this coroutine, it is asked again as it was.
         if memory.attempt is None or memory.attempt.unresolved != create:
             memory.attempt = Attempt(
@@ -260,6 +260,9 @@ class Look:
                 slot=slot,
             )
         except MethodError as error:
+            if error.kind == "held":  # not sent: there is nothing to remember
+                memory.attempt = former
+                raise
             said, memory.attempt = outcome.failed(snapshot, create, error)
             _log.warning("create failed", **_told(error), definite=error.definite, ordinal=create.ordinal)
             return await self._held_or_let_go(snapshot, said)

@@ -117,6 +117,7 @@ class Machine(RuleBasedStateMachine):
         call = self._call(index)
         if landed:
             self.world.network.arrive(call)
+        if call.arrived is not None:
             kind = min(kind, 1)  # what was carried out is not answered by a refusal
         error = _error(call, kind)
         self.world.key_refused |= isinstance(error, MethodUnauthorized)

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from method_emulator.testing import running_emulator
 from methodsecret_operator import errors
+from methodsecret_operator.method import wire
 from methodsecret_operator.method.client import Deadlines, MethodClient
 from tests.unit.method.servers import VALUE, always, everything_in, method_client, raw_server, reply
 
@@ -28,7 +29,7 @@ def create(client: MethodClient) -> Awaitable[object]:
     return client.create(value=VALUE, metadata={"team": "payments"}, idempotency_key="key-1")
 
 
-CALLS: dict[str, Callable[[MethodClient], Awaitable[object]]] = {
+CALLS: dict[wire.Operation, Callable[[MethodClient], Awaitable[object]]] = {
     "create": create,
     "retrieve": lambda client: client.retrieve("sec_a1"),
     "delete": lambda client: client.delete("sec_a1"),
@@ -252,6 +253,42 @@ async def test_a_trickle_ends_at_the_total_deadline() -> None:
             await create(client)
         await server.hung_up.wait()
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_of_those_who_ask_an_account_that_is_silent_one_waits(
+    name: wire.Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a single account that hangs has all workers within seconds, and no other account is served."""
+    async with raw_server() as server, method_client(server.url, deadlines=Deadlines(total=0.05)) as client:
+        asked, release = asyncio.Event(), asyncio.Event()
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await server.receive(reader):
+                asked.set()
+                await release.wait()
+                writer.write(reply(SECRET))
+                await writer.drain()
+
+        server.talk = talk
+        with pytest.raises(errors.MethodUnavailable, match="timeout"):
+            await CALLS[name](client)
+        monkeypatch.setattr(client, "_deadlines", Deadlines())
+        assert [one for one in CALLS if client.silent(one)] == [name], "no other operation is held for it"
+        asked.clear()
+        probe = asyncio.ensure_future(CALLS[name](client))
+        await asked.wait()
+        left = client.writes.available, client.reads.available
+        with pytest.raises(errors.MethodUnavailable) as caught:
+            await CALLS[name](client)
+        assert (caught.value.operation, caught.value.kind) == (name, "held")
+        assert not caught.value.definite, "one that was sent earlier may have been heard"
+        assert len(server.requests) == 2, "the one that timed out, and the one that waits"
+        assert (client.writes.available, client.reads.available) == left, "what was not sent costs nothing"
+        release.set()
+        await asyncio.wait([probe])
+        await asyncio.gather(CALLS[name](client), CALLS[name](client), return_exceptions=True)
+        assert len(server.requests) == 4, "an answer, whatever it says, ends the silence"
 
 
 async def test_nobody_listens() -> None:

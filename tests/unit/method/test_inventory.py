@@ -256,6 +256,21 @@ async def test_one_scan_at_a_time_and_a_waiter_may_leave() -> None:
         assert await emulator.control.count("list") == 1
 
 
+async def test_a_scan_that_may_hang_is_waited_for_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with every other call to an account that is silent: see MethodClient.silent."""
+    async with world() as (emulator, inventory, _):
+        hold = await emulator.control.add_fault("list", "hold")
+        first = asyncio.create_task(inventory.ready())
+        await emulator.control.wait_held(hold)
+        monkeypatch.setattr(inventory._client, "silent", lambda operation: operation == "list")
+        with pytest.raises(MethodUnavailable, match="list: held"):
+            await inventory.ready()
+        await emulator.control.release(hold)
+        await first
+        await inventory.ready()
+        assert await emulator.control.count("list") == 1
+
+
 async def test_one_who_comes_in_the_moment_in_which_a_scan_ends_gets_a_later_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -98,6 +98,27 @@ async def limited(*, writes_per_minute: int = 1800) -> AsyncIterator[Accounts]:
         await accounts.aclose()
 
 
+async def test_a_create_that_was_held_is_none(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """Nothing was sent, so nothing is to be settled: no create is open, in the status or in memory."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object())
+        client = (await accounts.account(base_url=emulator.url, api_key=API_KEY)).client
+        client._silent.add("create")
+        client._under_way["create"] += 1
+        await here.reconciler.reconcile(KEY)
+        [ready] = [c for c in here.status["conditions"] if c["type"] == "Ready"]
+        assert ready["reason"] == "MethodUnavailable"
+        assert "pending" not in here.status
+        assert here.reconciler._memories[KEY][1].attempt is None
+        client._under_way["create"] -= 1
+        await here.reconciler.reconcile(KEY)
+        assert here.status["id"].startswith("sec_")
+        assert await emulator.control.count("create") == 1
+
+
 async def test_a_doubt_outlives_the_wait_for_a_turn(
     kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
 ) -> None:
