@@ -4,8 +4,8 @@ Watch events and the answers to our own writes both land here; the higher resour
 comparable for objects of one kind: Kubernetes API concepts, since 1.35 by contract). An object is kept as
 compact JSON and parsed when it is looked at: 10,000 parsed objects would take five times the memory.
 
-It tells apart who changed a status: an object whose status somebody else has written while this process works
-is not `trusted` until the operator has written or confirmed it again.
+It tells apart who changed a status: an object whose status somebody else has written while this process
+works, or that came with one after the start, is not `trusted` until the operator has written or confirmed it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _METADATA = (
     "deletionTimestamp",
     "finalizers",
 )
+
+_DEFAULTED: Final = frozenset({"observedGeneration", "conditions"})
+"""What the CRD puts into the status of a new object."""
 
 _REASONS: Final = frozenset({*map(str, Reason), "Unseen"})
 
@@ -140,7 +143,14 @@ class ObjectCache:
         former = None if entry is None else json.loads(entry.blob)
         self._note(key, former, compact)
         if entry is None or former is None or entry.uid != raw["metadata"]["uid"]:
-            self._entries[key] = _Entry(uid=raw["metadata"]["uid"], version=version, blob=_dump(compact))
+            # An object is made without a status: one that has come later with one has it from somebody else.
+            made = compact["status"].keys() <= _DEFAULTED
+            self._entries[key] = _Entry(
+                uid=raw["metadata"]["uid"],
+                version=version,
+                blob=_dump(compact),
+                trusted=self._starting() or made,
+            )
             self._wake(key)
             return
         foreign = former.get("status") != compact.get("status")

@@ -37,8 +37,8 @@ class Cluster:
     """One object, which may go and come again, and the Secret that it refers to.
 
     `judge_status` is told of every status that an operator is about to write. `statuses` are all that were
-    ever there: what a backup may hold. `finalized` are the uids of those that an operator has let go, with
-    all that they had at Method deleted.
+    ever there, by uid: what a backup may hold. `finalized` are the uids of those that an operator has let
+    go, with all that they had at Method deleted.
     """
 
     def __init__(self, clock: Clock, *, judge_status: Callable[[Object, Object], None]) -> None:
@@ -50,7 +50,7 @@ class Cluster:
         self.source: SecretObject | None = None
         self.source_versions: list[SecretObject | None] = []
         self.events: list[Event] = []
-        self.statuses: list[Object] = []
+        self.statuses: list[tuple[str, Object]] = []
         self.finalized: set[str] = set()
 
     # --- what people do -------------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Cluster:
     def _changed(self, obj: Object) -> Object:
         """Give it a new version and tell the watches; what has no finalizer left may be gone by that."""
         obj["metadata"]["resourceVersion"] = self._next()
-        self.statuses.append(copy.deepcopy(obj["status"]))
+        self.statuses.append((obj["metadata"]["uid"], copy.deepcopy(obj["status"])))
         gone = "deletionTimestamp" in obj["metadata"] and not obj["metadata"]["finalizers"]
         if gone:
             self.object = None

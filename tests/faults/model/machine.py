@@ -224,7 +224,7 @@ class Machine(RuleBasedStateMachine):
     @rule(age=st.integers(0, 12))
     def restore(self, age: int) -> None:
         """Wipe the status, or put an older one back."""
-        former = self.world.cluster.statuses
+        former = self.world.backups
         self.world.meddle(former[-age] if 0 < age <= len(former) else {"observedGeneration": -1})
 
     @precondition(lambda self: self.world.rules.meddling and self.world.ours)

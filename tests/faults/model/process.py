@@ -131,6 +131,7 @@ class Process:
         self.dead = False
         self.defects: list[Exception] = []
         self._sent: set[str] = set()
+        self._starting = True
         self._cluster = cluster
         # A watch begins with what is there.
         self._events_seen = len(cluster.events)
@@ -138,7 +139,7 @@ class Process:
         self._secrets = _SecretView(cluster.source)
         self.queue = WorkQueue(timer=_Timer(self.loop), rng=random.Random(0))  # noqa: S311 - jitter
         client = kube.ModelKube(cluster, network, self)
-        self.cache = ObjectCache(wake=self.queue.add)
+        self.cache = ObjectCache(wake=self.queue.add, starting=lambda: self._starting)
         gatherer = Gatherer(
             cluster=Identity(name=remote.CLUSTER, digest_key=remote.KEY),
             accounts=_OneAccount(remote.ModelClient(method, network, self, self._judge_create), clock),
@@ -181,6 +182,7 @@ class Process:
             self.loop.create_task(work(self.queue, self.reconciler))
         if cluster.object is not None:
             self.cache.observe(cluster.get())
+        self._starting = False
         self.resync()
 
     def resync(self) -> None:

@@ -180,6 +180,11 @@ class ModelClient(MethodClient):
         self._network = network
         self._sender = sender
 
+    def silent(self, operation: str) -> bool:
+        """Say no: with one object there is nobody else to keep a worker for."""
+        del operation
+        return False
+
     async def _call(
         self,
         operation: str,

@@ -122,6 +122,20 @@ class World:
         """The active secrets of the object."""
         return self.method.active(self.uid) if self.uid is not None else []
 
+    @property
+    def backups(self) -> list[Object]:
+        """The former statuses that may be put back.
+
+        Not those of another object that was of another revision: while no operator is there to notice, or
+        dies before it does, they are believed (docs/how-it-works.md, what is not guaranteed).
+        """
+        wanted = self.wanted() if self.cluster.object is not None and self.cluster.source is not None else ""
+        return [
+            status
+            for uid, status in self.cluster.statuses
+            if uid == self.uid or status.get("source", {}).get("revision") == wanted
+        ]
+
     # --- what may never be done -----------------------------------------------------------------
 
     def _judge_create(self, marker: Marker, twins: list[Stored]) -> None:

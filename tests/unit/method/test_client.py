@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import aiohttp
 import httpx
@@ -29,7 +29,7 @@ def create(client: MethodClient) -> Awaitable[object]:
     return client.create(value=VALUE, metadata={"team": "payments"}, idempotency_key="key-1")
 
 
-CALLS: dict[wire.Operation, Callable[[MethodClient], Awaitable[object]]] = {
+CALLS: dict[str, Callable[[MethodClient], Awaitable[object]]] = {
     "create": create,
     "retrieve": lambda client: client.retrieve("sec_a1"),
     "delete": lambda client: client.delete("sec_a1"),
@@ -274,7 +274,8 @@ async def test_of_those_who_ask_an_account_that_is_silent_one_waits(
         with pytest.raises(errors.MethodUnavailable, match="timeout"):
             await CALLS[name](client)
         monkeypatch.setattr(client, "_deadlines", Deadlines())
-        assert [one for one in CALLS if client.silent(one)] == [name], "no other operation is held for it"
+        held = [one for one in get_args(wire.Operation) if client.silent(one)]
+        assert held == [name], "no other operation waits for it"
         asked.clear()
         probe = asyncio.ensure_future(CALLS[name](client))
         await asked.wait()

@@ -31,7 +31,9 @@ def woken() -> Woken:
 
 @pytest.fixture
 def cache(woken: Woken) -> ObjectCache:
-    return ObjectCache(wake=woken.append)
+    """Return a cache that finds its first object at the start."""
+    objects = ObjectCache(wake=woken.append, starting=lambda: not objects.keys())
+    return objects
 
 
 def version(cache: ObjectCache) -> int | None:
@@ -47,6 +49,22 @@ def test_a_new_object_wakes_and_is_trusted(cache: ObjectCache, woken: Woken) -> 
     assert woken == [KEY]
     assert cache.get(KEY) == gen.synced(annotations={})
     assert (cache.trusted(KEY), version(cache), len(cache), cache.keys()) == (True, 100, 1, [KEY])
+
+
+@pytest.mark.parametrize("before", ["nothing", "another", "one that is gone"])
+def test_what_comes_with_a_status_after_the_start_is_not_trusted(woken: Woken, before: str) -> None:
+    """Somebody else has put it there: a former object's, say, which speaks of another spec."""
+    cache = ObjectCache(wake=woken.append)
+    if before != "nothing":
+        cache.observe(gen.raw_object(version=98))
+    if before == "one that is gone":
+        cache.forget(gen.raw_object(version=99))
+    cache.observe(gen.raw_object(uid=OTHER_UID, status=gen.raw_ready_status()))
+    assert not cache.trusted(KEY)
+    cache.observe(gen.raw_object(uid=OTHER_UID, version=101, status={}))
+    cache.drop(KEY, uid=OTHER_UID)
+    cache.observe(gen.raw_object(version=102))
+    assert cache.trusted(KEY), "as every object is made: without a status"
 
 
 def test_what_is_not_there(cache: ObjectCache) -> None:
