@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
 import aiohttp
@@ -21,6 +21,7 @@ DEPTH: Final = 250
 _ESCAPED: Final = re.compile(rb"\\.")
 _STRING: Final = re.compile(rb'"[^"]*"')
 _PLAIN: Final = bytes(set(range(256)) - set(b'{}[]"'))
+_MODIFIED: Final = '{"type":"MODIFIED"'
 _STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
@@ -63,33 +64,34 @@ def _deep(text: str) -> bool:
 class ShallowResponse(aiohttp.ClientResponse):
     """An answer whose JSON is cut, for a library that parses it by itself: `json()`, or line by line.
 
-    `heard` is called for every piece of a watch's body; whoever wants to know sets it.
+    Whoever wants to know sets `heard`, called for every piece of a watch's body, and `wanted`, called with
+    every object of a list and every one that a watch says was modified: what it does not want is left out.
     """
 
     heard: Callable[[], None] | None = None
+    wanted: Callable[[Mapping[str, Any]], bool] | None = None
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:  # noqa: ANN401 - aiohttp's own
         """Read the head; a watch's body is cut as it comes."""
         await super().start(connection)
         if self.url.query.get("watch"):
-            self.content = cast("aiohttp.StreamReader", _Lines(self.content, self._told))
+            self.content = cast("aiohttp.StreamReader", _Lines(self.content, self))
         return self
-
-    def _told(self) -> None:
-        if self.heard is not None:
-            self.heard()
 
     async def json(self, **_: Any) -> Any:  # noqa: ANN401 - any JSON
         """Return the body's JSON. Raises ValueError."""
-        return loads(await self.text(encoding="utf-8"))
+        document = loads(await self.text(encoding="utf-8"))
+        if self.wanted is not None and isinstance(document, dict) and document.get("items"):
+            document["items"] = list(filter(self.wanted, document["items"]))
+        return document
 
 
 class _Lines:
-    """A stream of JSON lines, each cut; in all else the stream itself."""
+    """A watch's stream of JSON lines, each cut, without those not wanted; in all else the stream itself."""
 
-    def __init__(self, stream: aiohttp.StreamReader, told: Callable[[], None]) -> None:
+    def __init__(self, stream: aiohttp.StreamReader, response: ShallowResponse) -> None:
         self._stream = stream
-        self._told = told
+        self._response = response
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
         return getattr(self._stream, name)
@@ -98,11 +100,18 @@ class _Lines:
         """Yield whole lines."""
         rest: list[bytes] = []
         async for chunk in self._stream.iter_chunked(size):
-            self._told()
+            if self._response.heard is not None:
+                self._response.heard()
             head, newline, tail = chunk.rpartition(b"\n")
             if newline:
-                lines = b"".join([*rest, head]).decode(errors="replace").split("\n")
-                yield "".join((cut(line) if _deep(line) else line) + "\n" for line in lines).encode()
+                yield "".join(self._kept(b"".join([*rest, head]))).encode()
                 rest = []
             rest.append(tail)
         yield b"".join(rest)
+
+    def _kept(self, lines: bytes) -> Iterator[str]:
+        wanted = self._response.wanted
+        for line in lines.decode(errors="replace").split("\n"):
+            shallow = cut(line) if _deep(line) else line
+            if wanted is None or not line.startswith(_MODIFIED) or wanted(json.loads(shallow)["object"]):
+                yield shallow + "\n"

@@ -168,6 +168,11 @@ class ObjectCache:
             self._note(_key(raw), json.loads(entry.blob), compact)
             entry.version, entry.blob = version, _dump(compact)
 
+    def holds(self, raw: Mapping[str, Any]) -> bool:
+        """Whether this version of an object is here, or a later one: to observe it would tell nothing."""
+        entry = self._entries.get(_key(raw))
+        return entry is not None and entry.uid == raw["metadata"]["uid"] and _version(raw) <= entry.version
+
     def wake(self, key: str) -> None:
         """Ask for another look at an object."""
         self._wake(key)

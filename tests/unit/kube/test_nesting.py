@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
@@ -120,3 +121,31 @@ async def test_lists_and_watches_of_both_clients_are_read(tmp_path: Path) -> Non
                 text = b"".join([piece async for piece in response.content.iter_chunked(100)])
                 names = [json.loads(line)["object"]["metadata"]["name"] for line in text.splitlines()]
                 assert names == ["flat", "deep", "flat"]
+
+
+async def test_what_is_not_wanted_is_left_out_of_lists_and_of_what_was_modified(tmp_path: Path) -> None:
+    one, two = {"metadata": {"name": "one"}}, {"metadata": {"name": "two"}, "spec": "HERE"}
+    listed = json.dumps({"metadata": {"resourceVersion": "7"}, "items": [one, two]})
+    told = [("ADDED", two), ("MODIFIED", two), ("MODIFIED", one), ("DELETED", two), ("BOOKMARK", two)]
+    events = "".join(
+        json.dumps({"type": kind, "object": item}, separators=(",", ":")) + "\n" for kind, item in told
+    )
+
+    async def answer(request: web.Request) -> web.Response:
+        text = events if request.query.get("watch") else listed
+        return web.Response(text=text.replace('"HERE"', nested(DEEPEST)), content_type="application/json")
+
+    def wanted(item: Mapping[str, Any]) -> bool:
+        return bool(item["metadata"]["name"] == "one")
+
+    async with connected(answer, tmp_path) as connection, connection.new_session() as session:
+        async with session.get(connection.server) as response:
+            assert isinstance(response, nesting.ShallowResponse)
+            response.wanted = wanted
+            assert (await response.json())["items"] == [one]
+        async with session.get(connection.server, params={"watch": "true"}) as response:
+            assert isinstance(response, nesting.ShallowResponse)
+            response.wanted = wanted
+            lines = b"".join([piece async for piece in response.content.iter_chunked(100)]).splitlines()
+    left = [(event["type"], event["object"]["metadata"]["name"]) for event in map(json.loads, lines)]
+    assert left == [("ADDED", "two"), ("MODIFIED", "one"), ("DELETED", "two"), ("BOOKMARK", "two")]

@@ -40,6 +40,31 @@ def version(cache: ObjectCache) -> int | None:
     return cache.version(KEY)
 
 
+class Held(NamedTuple):
+    """An object as it comes by, and whether the cache, with version 100 of it, has that already."""
+
+    reason: str
+    raw: dict[str, Any]
+    holds: bool
+
+
+HELD = [
+    Held(
+        "the very version: the event of our own write, whose answer came first", gen.raw_object(), holds=True
+    ),
+    Held("an older one: a watch that was taken up again", gen.raw_object(version=99), holds=True),
+    Held("a later one", gen.raw_object(version=101), holds=False),
+    Held("another object by that name", gen.raw_object(uid=OTHER_UID, version=99), holds=False),
+    Held("another object", gen.raw_object(name="other"), holds=False),
+]
+
+
+@pytest.mark.parametrize("row", HELD, ids=lambda row: row.reason)
+def test_what_is_held_already(cache: ObjectCache, row: Held) -> None:
+    cache.observe(gen.raw_object())
+    assert cache.holds(row.raw) is row.holds
+
+
 # --- observing --------------------------------------------------------------------------------------
 
 
