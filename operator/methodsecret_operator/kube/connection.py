@@ -3,9 +3,6 @@
 Credentials are found by the official client library (kubeconfig, exec plugins, OIDC, service account);
 its API classes are not used. A request gets its Authorization header when it is sent, so that a token
 renewed meanwhile is used by sessions that live as long as the process: ours, and the one given to kopf.
-
-Importing `kubernetes.aio.config` runs the package's whole `__init__`. Beside kopf, which imports
-`kubernetes` itself where it is installed, that costs nothing measurable, so no way around is sought.
 """
 
 from __future__ import annotations
@@ -21,14 +18,12 @@ from typing import Any, Final, Self
 
 import aiohttp
 import structlog
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_kube_config
-from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 from yarl import URL
 
 from methodsecret_operator import __version__
 from methodsecret_operator.errors import SettingsError
 from methodsecret_operator.kube.nesting import ShallowResponse
+from methodsecret_operator.kube.official import Configuration, InClusterConfigLoader, load_kube_config
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes mounts a Pod's token, CA and namespace."""
