@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import http.cookiejar
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -89,6 +88,7 @@ class MethodClient:
         self._wall_clock = wall_clock
         self._observe = observe
         self._http = _http_client(verify, self._deadlines)
+        self._timeouts = self._http.timeout.as_dict()
         self._under_way: Counter[str] = Counter()
         self._silent: set[str] = set()
 
@@ -170,16 +170,10 @@ class MethodClient:
         kind: str | None = None
         began = time.monotonic()
         try:
-            async with (
-                asyncio.timeout(self._deadlines.total),
-                self._http.stream(
-                    request.method,
-                    self.base_url + request.path,
-                    headers=request.headers,
-                    content=request.body,
-                ) as head,
-            ):
-                body = await _read(head, request.max_body)
+            async with asyncio.timeout(self._deadlines.total):
+                head = await self._http.send(self._made(request), stream=True)
+                async with contextlib.aclosing(head):
+                    body = await _read(head, request.max_body)
         except Exception as error:  # noqa: BLE001 - the transport lets many types through; see _kind_of
             kind = _kind_of(error)
         if kind == "timeout":
@@ -198,9 +192,24 @@ class MethodClient:
             )
         return wire.Answer(status=head.status_code, headers=head.headers, body=body)
 
+    def _made(self, request: wire.Request) -> httpx.Request:
+        """Return the request as httpx has it; nothing is merged from elsewhere, so there is nothing to merge.
+
+        Headers of a known encoding are not asked for theirs, each of them at each look at one: with the
+        client's own way of making requests that is a sixth of the CPU of a call.
+        """
+        return httpx.Request(
+            request.method,
+            self.base_url + request.path,
+            headers=httpx.Headers(request.headers, encoding="ascii"),
+            content=request.body,
+            extensions={"timeout": self._timeouts},
+        )
+
 
 async def _read(response: httpx.Response, bound: int) -> bytes | None:
     """Return the body; None if it is longer than the bound or encoded, which was not asked for."""
+    response.headers.encoding = "iso-8859-1"  # HTTP's own; else each look at one decodes all, to find out
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         return None
     body = bytearray()
@@ -242,7 +251,6 @@ def _http_client(verify: ssl.SSLContext, deadlines: Deadlines) -> httpx.AsyncCli
         return _Client(
             verify=verify,
             follow_redirects=False,
-            cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=())),
             limits=_LIMITS,
             timeout=httpx.Timeout(
                 connect=deadlines.connect,
@@ -280,8 +288,27 @@ class _Transport(AiohttpTransport):
         )
 
 
+class _NoCookies(httpx.Cookies):
+    """Looks for none: httpx makes two objects of urllib's out of each exchange to find out that none came."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Leave them where they are."""
+
+
+_NO_COOKIES: Final = _NoCookies()
+
+
 class _Client(HttpxAiohttpClient):
     """The package's client on that transport: directly, and for each proxy in the environment."""
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        """None at all."""
+        return _NO_COOKIES
+
+    @cookies.setter
+    def cookies(self, _cookies: object) -> None:
+        """Take none."""
 
     def _init_transport(
         self,
