@@ -185,7 +185,7 @@ class Place:
         return Counter({(name, status): count for name, by in found.items() for status, count in by.items()})
 
     async def events_posted(self) -> None:
-        """Return when no Event has been posted for half a second: the operator posts 50 a second at most."""
+        """Return when no Event has been posted for half a second: the operator posts 20 a second at most."""
         former, posted = -1, 0
         while posted != former:
             former = posted

@@ -1,7 +1,7 @@
 """Tells people of transitions, by Kubernetes Events: another reason, another id, and nothing twice.
 
 Events are a courtesy: they are posted beside the work, never wait for it or hold it up, and are dropped
-where the server refuses them or more are due than it takes.
+where the server refuses them or more are due than it takes: those that tell of trouble last.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.events import build_event
 
 _BACKLOG: Final = 1000
+_BACKLOG_OF_GOOD_NEWS: Final = 100
+"""How many may wait, and how many so that one that all is well is taken in. An Event costs the kube-apiserver
+and etcd as much as the status did that says the same; in a burst of thousands nobody reads thousands."""
+
 _POSTERS: Final = 4
-_PAUSE_SECONDS: Final = 0.08
-"""How long each poster rests after an Event, so that they post 50 a second at most: a burst of objects would
-else cost the kube-apiserver as much for Events as for statuses, and hold up what matters."""
+_PAUSE_SECONDS: Final = 0.2
+"""How long each poster rests after an Event: 20 a second at most, as controllers on controller-runtime send.
+A burst would else hold up what matters."""
 
 _NEWLINE: Final = (
     "The value ends with a newline and was stored with it; if that was not meant, take it off"
@@ -52,7 +56,7 @@ class Announcer:
         self._kube = kube
         self._instance = instance
         self._clock = clock
-        self._backlog: asyncio.Queue[_Announcement] = asyncio.Queue(_BACKLOG)
+        self._backlog: asyncio.Queue[_Announcement] = asyncio.Queue()
         self._ending = asyncio.Event()
 
     def announce(self, former: MethodSecret, status: Status, finding: Finding) -> None:
@@ -67,12 +71,12 @@ class Announcer:
     def _add(
         self, obj: MethodSecret, kind: Literal["Normal", "Warning"], reason: Reason | str, message: str
     ) -> None:
-        try:
-            self._backlog.put_nowait(
-                _Announcement(obj=obj, type=kind, reason=str(reason), message=message, at=self._clock())
-            )
-        except asyncio.QueueFull:
+        if self._backlog.qsize() >= (_BACKLOG if kind == "Warning" else _BACKLOG_OF_GOOD_NEWS):
             _log.debug("event dropped: too many are waiting", object=obj.key, reason=reason)
+            return
+        self._backlog.put_nowait(
+            _Announcement(obj=obj, type=kind, reason=str(reason), message=message, at=self._clock())
+        )
 
     async def run(self) -> None:
         """Post what is announced, for ever."""

@@ -74,12 +74,18 @@ async def test_a_refused_event_is_dropped_and_the_next_is_posted(
     assert len(server.posted) == 1
 
 
-async def test_more_than_can_wait_is_dropped(kube: KubeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(announce, "_BACKLOG", 2)
+async def test_more_than_can_wait_is_dropped_good_news_first(
+    kube: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announce, "_BACKLOG", 4)
+    monkeypatch.setattr(announce, "_BACKLOG_OF_GOOD_NEWS", 2)
     idle = Announcer(kube=kube, instance="pod-1", clock=lambda: gen.NOW)
     for _ in range(5):
         tell(idle, gen.method_secret(), gen.finding())
     assert idle._backlog.qsize() == 2
+    for _ in range(5):
+        tell(idle, gen.method_secret(), gen.finding(reason=Reason.REJECTED, message="No.", secret=None))
+    assert idle._backlog.qsize() == 4
     await idle.flush(seconds=0)  # nobody posts: it does not wait longer than asked
 
 
