@@ -126,7 +126,7 @@ class _Operator:
             waited=lambda tier, seconds: metrics.BUDGET_WAIT.labels(tier=tier).observe(seconds),
         )
         self._publications = Publications(
-            connection=connection, namespaces=settings.namespaces, wake=self._queue.add
+            connection=connection, namespaces=settings.namespaces, wake=self._queue.add_referring
         )
         gatherer = Gatherer(
             cluster=cluster,
@@ -349,11 +349,11 @@ class _Operator:
 
     def _secret_changed(self, secret: PartialMetadata | Gone) -> None:
         for key in self._dependents.of(f"{secret.namespace}/{secret.name}"):
-            self._queue.add(key)
+            self._queue.add_referring(key)
 
     def _look_at_all(self) -> None:
         for key in self._cache.keys():  # noqa: SIM118 - no dict
-            self._queue.add(key)
+            self._queue.add_referring(key)
 
 
 def _secrets(obj: MethodSecret) -> list[str]:

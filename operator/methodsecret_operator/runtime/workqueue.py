@@ -63,15 +63,17 @@ class _Delayed(NamedTuple):
 
 # An ordered set. Not a dict: finding its first item gets slower with each one removed before it.
 _Lane = OrderedDict[str, None]
+_CHANGED, _REFERRING, _DUE = range(3)
 
 
 class WorkQueue:
     """Hands out keys, first come, first served, each to one worker at a time.
 
-    Ready keys stand in two lanes, and workers take from them in turn: one for keys that somebody added
-    (a user changed something and waits), one for keys that the clock made due (retries, resyncs). Ten
-    thousand objects in backoff therefore do not hold up a fresh one, nor a burst of fresh ones the
-    retries. A key that was due and is added as well stands in both and leaves by whichever is sooner.
+    Ready keys stand in three lanes, and workers take from them in turn: one for keys whose object somebody
+    has changed (and waits), one for keys whose object refers to something that has changed, one for keys
+    that the clock made due (retries, resyncs). Ten thousand objects in backoff, or with one Secret that
+    somebody edits, therefore do not hold up a fresh one, nor a burst of fresh ones the others. A key may
+    stand in several and leaves by whichever is soonest.
     """
 
     def __init__(
@@ -90,12 +92,11 @@ class WorkQueue:
         self._rng = rng
         self._base = base_seconds
         self._max = max_seconds
-        self._added: _Lane = OrderedDict()
-        self._came_due: _Lane = OrderedDict()
-        self._last_from: _Lane = self._came_due
+        self._lanes: tuple[_Lane, ...] = tuple(OrderedDict() for _ in (_CHANGED, _REFERRING, _DUE))
+        self._next_lane = _CHANGED
         self._ready_since: dict[str, float] = {}
         self._processing: set[str] = set()
-        self._again: dict[str, _Lane] = {}  # made ready while processing -> the lane it goes to
+        self._again: dict[str, int] = {}  # made ready while processing -> the lane it goes to
         self._delayed: dict[str, _Delayed] = {}
         self._retries: dict[str, int] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
@@ -108,14 +109,18 @@ class WorkQueue:
 
         Leaves the backoff as it is: should the work fail again, the next delay is the longer one.
         """
-        self._make_ready(key, self._added)
+        self._make_ready(key, _CHANGED)
+
+    def add_referring(self, key: str) -> None:
+        """Make `key` ready now, as `add` does, for something that it refers to, as many may."""
+        self._make_ready(key, _REFERRING)
 
     def add_after(self, key: str, seconds: float) -> None:
         """Make `key` ready in `seconds`, unless it is ready, or due, sooner anyway."""
         if self._closed or key in self._ready_since or key in self._again:
             return
         if seconds <= 0:
-            self._make_ready(key, self._came_due)
+            self._make_ready(key, _DUE)
             return
         due = self._timer.now() + seconds
         current = self._delayed.get(key)
@@ -123,7 +128,7 @@ class WorkQueue:
             if current.due <= due:
                 return
             current.handle.cancel()
-        handle = self._timer.call_later(seconds, lambda: self._make_ready(key, self._came_due))
+        handle = self._timer.call_later(seconds, lambda: self._make_ready(key, _DUE))
         self._delayed[key] = _Delayed(due, handle)
 
     def retry(self, key: str) -> float:
@@ -153,8 +158,8 @@ class WorkQueue:
         self._cancel_delay(key)
         self._again.pop(key, None)
         self._ready_since.pop(key, None)
-        self._added.pop(key, None)
-        self._came_due.pop(key, None)
+        for lane in self._lanes:
+            lane.pop(key, None)
         self._retries.pop(key, None)
 
     async def get(self) -> str:
@@ -201,7 +206,7 @@ class WorkQueue:
         for delayed in self._delayed.values():
             delayed.handle.cancel()
         for planned in (
-            self._delayed, self._again, self._ready_since, self._added, self._came_due, self._retries,
+            self._delayed, self._again, self._ready_since, *self._lanes, self._retries,
         ):  # fmt: skip
             planned.clear()
         while self._getters:
@@ -235,7 +240,7 @@ class WorkQueue:
         if not self._ready_since:
             return 0.0
         # A lane's first is older than all that stand in that lane only.
-        firsts = [next(iter(lane)) for lane in (self._added, self._came_due) if lane]
+        firsts = [next(iter(lane)) for lane in self._lanes if lane]
         return max(0.0, self._timer.now() - min(self._ready_since[key] for key in firsts))
 
     @property
@@ -247,26 +252,25 @@ class WorkQueue:
         """Return how often `key` has been retried since the last `forget`."""
         return self._retries.get(key, 0)
 
-    def _make_ready(self, key: str, lane: _Lane) -> None:
+    def _make_ready(self, key: str, lane: int) -> None:
         if self._closed:
             return
         self._cancel_delay(key)
         if key in self._processing:
-            if self._again.get(key) is not self._added:
-                self._again[key] = lane
+            self._again[key] = min(lane, self._again.get(key, lane))
             return
-        lane.setdefault(key)
+        self._lanes[lane].setdefault(key)
         if key not in self._ready_since:
             self._ready_since[key] = self._timer.now()
             self._wake_one()
 
     def _take(self) -> str:
-        other = self._added if self._last_from is self._came_due else self._came_due
-        lane = other or self._last_from
-        key, _ = lane.popitem(last=False)
-        self._last_from = lane
-        self._added.pop(key, None)
-        self._came_due.pop(key, None)
+        turns = (*range(self._next_lane, len(self._lanes)), *range(self._next_lane))
+        number = next(turn for turn in turns if self._lanes[turn])
+        key = next(iter(self._lanes[number]))
+        self._next_lane = (number + 1) % len(self._lanes)
+        for lane in self._lanes:
+            lane.pop(key, None)
         self._waited(max(0.0, self._timer.now() - self._ready_since.pop(key)))
         self._processing.add(key)
         self._idle.clear()
