@@ -180,13 +180,14 @@ class Gatherer:
     ) -> Snapshot:
         """Return the snapshot with an inventory that is good enough for what is at stake. Raises MethodError.
 
-        Before a create: any complete scan since the start. To settle a create that has been open for a
+        Before a create: any complete scan since the start, or since a create of unknown outcome was last let
+        go, which may be this very one by another key. To settle a create that has been open for a
         while, and for a deletion: a scan from after that began; `deleting_since` is when it was first seen.
         Where the snapshot's own is good enough, as it mostly is, that very snapshot is returned.
         """
         attempt, deleted = snapshot.attempt, snapshot.object.metadata.deletion_timestamp
         unresolved = attempt is not None and attempt.unresolved is not None
-        if snapshot.scanned_at is not None and deleted is None and not unresolved:
+        if account.inventory.current and deleted is None and not unresolved:
             return snapshot
         await account.inventory.ready()
         if deleted is not None:

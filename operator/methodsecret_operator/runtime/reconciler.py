@@ -75,7 +75,7 @@ class Reconciler:
         metrics.FINDINGS.labels(reason=finding.reason.value).inc()
         if finding.secret is not None:
             # From here on the id may be known to nobody but this finding, until it is written.
-            memory.attempt, memory.unwritten = None, finding
+            memory.attempt, memory.sent_to, memory.unwritten = None, None, finding
         return await self._write(key, self._cache.get(key) or obj, finding, memory)
 
     def doubt(self, key: str) -> None:
@@ -92,7 +92,7 @@ class Reconciler:
 
     def _forget(self, key: str) -> None:
         _, memory = self._memories.pop(key, ("", Memory()))
-        memory.close()
+        memory.abandon()
 
     async def _write(self, key: str, obj: MethodSecret, finding: Finding, memory: Memory) -> Retry:
         """Write what a finding gives, rebased on the object as it is; nothing where nothing differs."""

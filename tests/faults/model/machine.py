@@ -137,6 +137,20 @@ class Machine(RuleBasedStateMachine):
             self.world.network.arrive(call)
         self.world.network.lose(call, _error(call, 0))
 
+    @precondition(lambda self: any(call.refuse for call in self.world.network.calls))
+    @rule(other=st.none() | SPECS, landed=st.booleans(), seen=st.booleans())
+    def replace_in_create(self, other: Object | None, landed: bool, seen: bool) -> None:  # noqa: FBT001 - drawn
+        """Delete the object and apply it anew while its create is on its way, and lose the answer."""
+        call = next(call for call in self.world.network.calls if call.refuse)
+        obj = self.world.cluster.object
+        self.edit(other or (obj["spec"] if obj is not None else {}), "delete and apply")
+        if seen:
+            for process in self.world.processes:
+                process.deliver(objects=2)
+        if landed:
+            self.world.network.arrive(call)
+        self.world.network.lose(call, _error(call, 0))
+
     @precondition(lambda self: self.world.processes)
     @rule(
         index=st.integers(0, 1), fates=st.lists(st.sampled_from(FATES), max_size=3), again=st.integers(0, 3)

@@ -114,6 +114,10 @@ class Mutant(NamedTuple):
             Rules(keys_expire=True), "a second secret",
         ),
         Mutant(
+            "a create of unknown outcome is let go, and nobody looks for what it has made",
+            Inventory, "outdate", lambda _: None, Rules(), "a second secret",
+        ),
+        Mutant(
             "the next ordinal after an outcome that is not known", outcome, "_same", _next_at_once,
             Rules(), "a second secret",
         ),

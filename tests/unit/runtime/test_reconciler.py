@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -206,3 +207,39 @@ async def test_a_secret_made_anew_that_the_watch_has_not_told_of_is_read_once(
         assert here.status["conditions"][0]["reason"] == "Synced"
         assert server.seen.count(GET_SECRET) == 1
         assert here.woken == []
+
+
+# --- applied anew -----------------------------------------------------------------------------------
+
+ANEW = "0b0c7b0e-5555-4222-8333-944444444444"
+
+
+def anew(**changed: Any) -> dict[str, Any]:  # noqa: ANN401 - as in gen.raw_object
+    """Return another object by that name, as it is right after it was applied."""
+    return gen.raw_object(uid=ANEW, version=200, **changed)
+
+
+@pytest.mark.parametrize("seen", ["while its create is on its way", "after that", "as deleted, then as new"])
+async def test_a_create_of_unknown_outcome_is_looked_for_when_its_object_is_applied_anew(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator, seen: str
+) -> None:
+    """The new uid makes another idempotency key: only a list from after that tells what was made."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object())
+        held = await emulator.control.add_fault("create", "hang", when="after")
+        looking = asyncio.create_task(here.reconciler.reconcile(KEY))
+        await emulator.control.wait_held(held)
+        if seen == "while its create is on its way":
+            here.put(anew())
+        await emulator.control.release(held)
+        await looking
+        if seen == "as deleted, then as new":
+            here.cache.forget(server.documents.pop(PATH))
+            await here.reconciler.reconcile(KEY)
+        if seen != "while its create is on its way":
+            here.put(anew())
+        await here.reconciler.reconcile(KEY)
+        [stored] = await emulator.control.secrets()
+        assert (here.status["id"], await emulator.control.count("create")) == (stored["id"], 1)
+        assert await emulator.control.count("list") == 2  # one for all, and one for what was let go
