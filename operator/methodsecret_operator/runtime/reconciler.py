@@ -76,7 +76,10 @@ class Reconciler:
         if finding.secret is not None:
             # From here on the id may be known to nobody but this finding, until it is written.
             memory.attempt, memory.sent_to, memory.unwritten = None, None, finding
-        return await self._write(key, self._cache.get(key) or obj, finding, memory)
+        fresh = self._cache.get(key)
+        if fresh is None or fresh.metadata.uid != obj.metadata.uid:
+            fresh = obj  # the write finds out that it is gone: its successor is not what this was found of
+        return await self._write(key, fresh, finding, memory)
 
     def doubt(self, key: str) -> None:
         """Look at this object once more even if its status says that all is well."""
@@ -116,7 +119,8 @@ class Reconciler:
             fresh = await self._fresh(key, obj) if result == "conflict" else None
             if fresh is None:
                 self._lost(finding)
-                break
+                memory.unwritten = None
+                return finding.retry
             obj = fresh
         else:
             return "backoff"

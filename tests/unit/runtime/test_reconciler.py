@@ -243,3 +243,21 @@ async def test_a_create_of_unknown_outcome_is_looked_for_when_its_object_is_appl
         [stored] = await emulator.control.secrets()
         assert (here.status["id"], await emulator.control.count("create")) == (stored["id"], 1)
         assert await emulator.control.count("list") == 2  # one for all, and one for what was let go
+
+
+async def test_what_was_found_of_an_object_is_not_said_of_its_successor(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """The new one may ask for something else, and would be called Synced with what it does not want."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object())
+        held = await emulator.control.add_fault("create", "hold", when="after")
+        looking = asyncio.create_task(here.reconciler.reconcile(KEY))
+        await emulator.control.wait_held(held)
+        here.put(anew(spec=gen.raw_spec(metadata={"team": "x"})))
+        await emulator.control.release(held)
+        await looking
+        assert "id" not in here.status
+        await here.reconciler.reconcile(KEY)
+        assert here.status["source"]["revision"] == gen.revision(metadata={"team": "x"})
