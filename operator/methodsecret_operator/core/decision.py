@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from methodsecret_operator.core import adoption, deletion, identity, publishing
+from methodsecret_operator.core import absence, adoption, deletion, identity, publishing
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import adopted, finding, report, synced
 from methodsecret_operator.core.remote import ACTIVE, DELETED, RemoteSecret
@@ -25,7 +25,6 @@ from methodsecret_operator.core.resource import (
     Source,
 )
 from methodsecret_operator.core.snapshot import (
-    MISSING_FOR,
     AccountReady,
     Action,
     Attempt,
@@ -33,6 +32,7 @@ from methodsecret_operator.core.snapshot import (
     Create,
     Finding,
     Leave,
+    ListAnew,
     Problem,
     SetFinalizer,
     Snapshot,
@@ -129,14 +129,16 @@ def _finalizer_right(obj: MethodSecret) -> bool:
 
 def _settle(s: Snapshot, attempt: Attempt, create: Create) -> Action:
     """Settle a create of unknown outcome: it may be in the inventory by now; else it is asked again."""
+    there = False
     for secret_id in _settling(s, create):
         if secret_id not in s.evidence:
             return Confirm(id=secret_id)
         remote = s.evidence[secret_id]
         if remote is not None and remote.status == ACTIVE and _ours(s, remote, create.revision):
             return created(s, create, remote)
-    patience_ends = attempt.since + SERVER_ERROR_FOR
-    if attempt.server_error and s.scanned_at is not None and s.scanned_at >= patience_ends:
+        there = there or absence.contradicted(s, secret_id)
+    patience_ends, scanned_at = attempt.since + SERVER_ERROR_FOR, s.scanned_at
+    if attempt.server_error and scanned_at is not None and scanned_at >= patience_ends and not there:
         ordinal = create.ordinal + 1
         key = identity.idempotency_key(uid=s.object.metadata.uid, revision=create.revision, ordinal=ordinal)
         return replace(create, ordinal=ordinal, idempotency_key=key)
@@ -271,7 +273,9 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
     return _decide_on_inactive(s, current, remote)
 
 
-def _decide_on_inactive(s: Snapshot, current: str, remote: RemoteSecret | None) -> Finding | None:
+def _decide_on_inactive(
+    s: Snapshot, current: str, remote: RemoteSecret | None
+) -> ListAnew | Finding | None:
     """Say what has become of the id in use, which Method does not call active; None to replace it."""
     if remote is not None and remote.status != DELETED:
         waiting = replace(finding(s, Reason.PENDING, Sentence.NOT_YET_ACTIVE), retry="backoff")
@@ -279,8 +283,10 @@ def _decide_on_inactive(s: Snapshot, current: str, remote: RemoteSecret | None) 
     if remote is None and s.account_changed and not _requested(s):
         return finding(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING)
     believed = s.trusted and s.object.status.status == DELETED  # at an earlier look
-    if remote is None and not s.missed(current) and not believed:
-        return replace(finding(s, Reason.PENDING, Sentence.MISSING), retry=MISSING_FOR.total_seconds())
+    if remote is None and not believed:
+        step = absence.awaited(s, current, finding(s, Reason.PENDING, Sentence.MISSING))
+        if step is not None:
+            return step
     if s.object.spec.rotation.policy is RotationPolicy.ON_REQUEST and not _requested(s):
         return finding(s, Reason.REMOTE_DELETED, Sentence.REMOTE_DELETED)
     return None
@@ -334,10 +340,11 @@ def _link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:
             return synced(s, source=held, environment=account.environment, secret=remote)
     listed = {marked.id for marked in s.marked}
     for secret_id in _candidates(s, held.revision):
-        if secret_id in listed and s.evidence[secret_id] is None and not s.missed(secret_id):
+        if secret_id in listed and s.evidence[secret_id] is None:
             # The account's list, or the answer to our own create, has it: one of the two lags.
-            pause = MISSING_FOR.total_seconds()
-            return report(s, Reason.PENDING, Sentence.MISSING, id=secret_id, retry=pause)
+            said = report(s, Reason.PENDING, Sentence.MISSING, id=secret_id)
+            if (step := absence.awaited(s, secret_id, said)) is not None:
+                return step
     return None
 
 

@@ -50,7 +50,8 @@ class Inventory:
         self._scanning: asyncio.Task[None] | None = None
         self._outdated = 0  # how often it was called outdated, and how many of these the last scan covers:
         self._covered = 0  # counted, since the time of day may be put back
-        self.scanned_at: datetime | None = None
+        self.scanned_at: datetime | None = None  # when the last scan began
+        self.listed_at: datetime | None = None  # when it was complete
         self.whole = False
         self.refused = False
         self.mass_absence = False
@@ -98,6 +99,14 @@ class Inventory:
             await self._join()
             if self.refused:
                 return
+
+    async def scan_again(self, *, since: datetime) -> None:
+        """Return once another scan is complete than the last, which began at `since` or later.
+
+        Raises MethodError.
+        """
+        await self._join()
+        await self.scan(since=since)
 
     async def _join(self) -> None:
         """Wait for the scan that is running, or start one. Raises MethodError."""
@@ -192,6 +201,7 @@ class Inventory:
         # Fewer than the API says there are: those that came are there, but none is to be missed.
         whole = whole and (total is None or len(listed) >= total)
         self.refused, self.whole, self.scanned_at, self._covered = False, whole, began, covers
+        self.listed_at = self._clock()
         _log.info("inventory scanned", marked=len(self._owner_of), others=len(self._others), whole=whole)
 
     def _put(self, secret: RemoteSecret) -> None:

@@ -32,6 +32,7 @@ from methodsecret_operator.core.snapshot import (
     Examine,
     Finding,
     Leave,
+    ListAnew,
     Problem,
     ReadConfigMap,
     SetFinalizer,
@@ -182,16 +183,8 @@ class Look:
 
     async def _act(self, action: Action, snapshot: Snapshot, account: Account) -> Step:
         match action:
-            case Confirm(id=secret_id):
-                remote = await self._retrieve(account, secret_id)
-                if remote is None and deletion.forgets(snapshot, secret_id):
-                    await drift.judge(account, cache=self._cache, gatherer=self._gatherer)
-                self._evidence[secret_id] = remote
-                return "again"
-            case Examine(id=secret_id):
-                remote = await self._retrieve(account, secret_id)
-                self._adoption = await self._gatherer.examine(self._obj, secret_id, remote)
-                return "again"
+            case Confirm() | ListAnew() | Examine():
+                return await self._ask(action, snapshot, account)
             case Delete(id=secret_id):
                 return await self._delete(secret_id, snapshot, account)
             case Create():
@@ -208,6 +201,23 @@ class Look:
                 return await self._act_alone(action)
             case _:
                 assert_never(action)
+
+    async def _ask(self, action: Confirm | ListAnew | Examine, snapshot: Snapshot, account: Account) -> Step:
+        """Find out what the next decision needs to know."""
+        match action:
+            case Confirm(id=secret_id):
+                remote = await self._retrieve(account, secret_id)
+                if remote is None and deletion.forgets(snapshot, secret_id):
+                    await drift.judge(account, cache=self._cache, gatherer=self._gatherer)
+                self._evidence[secret_id] = remote
+            case ListAnew(since=since):
+                await account.inventory.scan_again(since=since)
+                # What that does not show is about to be believed: not so where it shows next to nothing.
+                await drift.judge(account, cache=self._cache, gatherer=self._gatherer)
+            case Examine(id=secret_id):
+                remote = await self._retrieve(account, secret_id)
+                self._adoption = await self._gatherer.examine(self._obj, secret_id, remote)
+        return "again"
 
     def _turn(self, account: Account) -> Slot | None:
         """Return a slot of the account's budget; None where it has to be waited for.
@@ -284,7 +294,7 @@ class Look:
         if answer.replayed:
             # Where that cannot be asked, the create stays open: its failures are no failures of the create.
             secret = await self._retrieve(account, answer.secret.id)
-            snapshot = replace(snapshot, missing=dict(memory.missing))
+            snapshot = self._gatherer.with_inventory(replace(snapshot, missing=dict(memory.missing)), account)
         if secret is None or secret.status == DELETED:
             said, memory.attempt = outcome.gone(
                 snapshot, create, answer.secret.id, deleted=secret is not None

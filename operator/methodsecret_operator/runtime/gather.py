@@ -27,6 +27,7 @@ from methodsecret_operator.core.snapshot import (
 from methodsecret_operator.errors import KubeForbidden, KubeNotFound, MethodUnauthorized
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account, Accounts
+from methodsecret_operator.method.inventory import Inventory
 from methodsecret_operator.runtime.default_key import DefaultKey
 from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.sources import Sources
@@ -133,7 +134,7 @@ class Gatherer:
             deletion_timeout=self._deletion_timeout,
             namespace_terminating=deleting and await self._terminating(obj.metadata.namespace),
         )
-        return snapshot if account is None else self._with_inventory(snapshot, account), account
+        return snapshot if account is None else self.with_inventory(snapshot, account), account
 
     async def examine(self, obj: MethodSecret, secret_id: str, remote: RemoteSecret | None) -> Adoption:
         """Find out whether a secret may be adopted: no other status names it, no living owner marks it.
@@ -199,9 +200,10 @@ class Gatherer:
                 await account.inventory.scan(since=attempt.since + SERVER_ERROR_FOR)
             elif age >= SETTLE_BY_SCAN_AFTER:
                 await account.inventory.scan(since=attempt.since + SETTLE_BY_SCAN_AFTER)
-        return self._with_inventory(snapshot, account)
+        return self.with_inventory(snapshot, account)
 
-    def _with_inventory(self, snapshot: Snapshot, account: Account) -> Snapshot:
+    def with_inventory(self, snapshot: Snapshot, account: Account) -> Snapshot:
+        """Return the snapshot with what the account's inventory has for it by now."""
         marked = tuple(entry for owner in snapshot.owners for entry in account.inventory.of(owner))
         return replace(
             snapshot,
@@ -211,6 +213,8 @@ class Gatherer:
             doubted=self.doubtful(snapshot.object, account),
             account_changed=account.inventory.mass_absence,
             vanished=frozenset(i for i in snapshot.evidence if account.inventory.vanished(i)),
+            listed_at=account.inventory.listed_at,
+            listed=_listed(snapshot, account.inventory),
         )
 
     def doubtful(self, obj: MethodSecret, account: Account) -> bool:
@@ -254,3 +258,9 @@ class Gatherer:
         if self._default_key.value is None:
             return Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.NO_DEFAULT_KEY)
         return self._default_key.value
+
+
+def _listed(snapshot: Snapshot, inventory: Inventory) -> frozenset[str]:
+    """Return those of the ids that were asked about which the list shows; none where that is refused."""
+    asked = snapshot.evidence.keys() | snapshot.missing.keys()
+    return frozenset(i for i in asked if inventory.has(i)) if not inventory.refused else frozenset()

@@ -28,6 +28,8 @@ WORLDS: Final = (
     Rules(keys_expire=True, meddling=True),
     Rules(lists_fail=True, late_calls=True, two_operators=True),
     Rules(keys_expire=True, lists_fail=True, late_calls=True, meddling=True),
+    Rules(reads_lag=True),
+    Rules(keys_expire=True, reads_lag=True, meddling=True),
 )
 
 FATES: Final = ("gone", "landed", "landed", "late")
@@ -209,6 +211,13 @@ class Machine(RuleBasedStateMachine):
         self.world.method.refuses_lists = refused
         self.world.method.list_lag = lag
         self.world.method.read_lag = min(lag, 50.0)
+
+    @precondition(lambda self: self.world.rules.reads_lag)
+    @rule(lag=st.sampled_from([0.0, 50.0, 200.0]))
+    def reads(self, lag: float) -> None:
+        """Let reads lag behind lists: for less than a deletion waits for them."""
+        self.world.note(f"reads behind by {lag:g} s")
+        self.world.method.read_lag = lag
 
     # --- what people do -------------------------------------------------------------------------
 

@@ -28,11 +28,13 @@ class Rules:
 
     Where keys are kept for ever, or where they are not but lists are whole and no call outlives its sender,
     the promise is strict: no second secret of one object and revision, not even for a moment. An object that
-    is applied anew makes other keys, so only lists tell of what its predecessor made.
+    is applied anew makes other keys, so only lists tell of what its predecessor made. Where only reads lag,
+    lists tell the truth: nothing is believed to be gone that they show.
     """
 
     keys_expire: bool = False
     lists_fail: bool = False
+    reads_lag: bool = False
     late_calls: bool = False
     two_operators: bool = False
     meddling: bool = False

@@ -24,6 +24,7 @@ from methodsecret_operator.core.snapshot import (
     Examine,
     Finding,
     Leave,
+    ListAnew,
     Problem,
     SetFinalizer,
     Snapshot,
@@ -196,6 +197,8 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         evidence=draw(st.dictionaries(IDS, st.none() | remotes, max_size=2)),
         marked=tuple(draw(st.lists(MARKED, max_size=3, unique_by=lambda entry: entry.id))),
         scanned_at=draw(st.none() | TIMES),
+        listed_at=draw(st.none() | TIMES),
+        listed=draw(st.frozensets(IDS, max_size=2)),
         doubted=draw(st.booleans()),
         missing=draw(st.dictionaries(IDS, TIMES, max_size=2)),
         account_changed=draw(st.booleans()),
@@ -253,7 +256,7 @@ def check_finding(whole: Snapshot, finding: Finding) -> None:
 @given(snapshots())
 def test_every_world_calls_for_one_action_always_the_same(whole: Snapshot) -> None:
     action = decide(whole)
-    assert isinstance(action, Leave | Confirm | Examine | Create | Delete | SetFinalizer | Finding)
+    assert isinstance(action, Leave | Confirm | ListAnew | Examine | Create | Delete | SetFinalizer | Finding)
     assert decide(replace(whole, object=copy.deepcopy(whole.object))) == action
     if isinstance(action, Finding):
         check_finding(whole, action)
@@ -313,6 +316,29 @@ def test_where_the_account_seems_another_nothing_missing_is_made_anew(whole: Sna
     if isinstance(action, Create):
         # Only where the value is another than the one that is missing.
         assert source is None or action.revision != source.revision
+
+
+@gen.EXAMPLES
+@given(snapshots())
+def test_what_a_list_shows_is_not_made_anew(whole: Snapshot) -> None:
+    """A GET that does not know it, for however long, is outweighed by a list that does."""
+    status = whole.object.status
+    shown = replace(
+        whole,
+        attempt=None,
+        trusted=True,
+        doubted=True,
+        evidence={**whole.evidence, status.id or "": None},
+        missing={status.id or "": gen.later(hours=-1)},
+        listed=frozenset({status.id or ""}),
+    )
+    action = decide(shown)
+    source = status.adopted or status.source
+    if status.id is None or source is None or status.status == "deleted" or not isinstance(action, Create):
+        return
+    token = whole.object.metadata.annotations.get(gen.ROTATE)
+    adopted = status.adopted is not None and token not in (None, status.last_handled_rotation_at)
+    assert adopted or action.revision != source.revision
 
 
 @gen.EXAMPLES

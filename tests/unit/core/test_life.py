@@ -24,6 +24,7 @@ from methodsecret_operator.core.snapshot import (
     Examine,
     Finding,
     Leave,
+    ListAnew,
     Problem,
     SetFinalizer,
     Snapshot,
@@ -34,6 +35,7 @@ from tests.unit.gen import CLUSTER, NAME, NAMESPACE, NOW, SECRET_ID, SECRET_UID,
 
 ON_REQUEST = gen.raw_spec(rotation={"policy": "OnRequest"})
 DELETE = gen.raw_spec(deletionPolicy="Delete")
+LISTED: dict[str, Any] = {"listed": frozenset({SECRET_ID})}
 ROTATED = {"annotations": {gen.ROTATE: "r1"}}
 OTHER = gen.revision(value="former value")
 LOST_KEY = gen.revision(key=identity.DigestKey(b"the digest key that was lost, say"))
@@ -42,6 +44,7 @@ OLD_KEY_SOURCE = {"uid": SECRET_UID, "revision": LOST_KEY, "resourceVersion": SE
 HELD = Source(uid=SECRET_UID, revision=gen.revision(), resource_version=SECRET_VERSION)
 LONG_AGO = gen.later(seconds=-60)
 JUST_NOW = gen.later(seconds=-59)
+TEN = timedelta(minutes=10)
 CREATE = gen.create()
 
 
@@ -106,6 +109,16 @@ LINKING = [
             missing={"sec_marked1": gen.NOW - MISSING_FOR},
         ),
         CREATE,
+    ),
+    Row(
+        "unless the list shows it still: then that is read again first",
+        gen.snapshot(
+            marked=(gen.marked(),),
+            evidence={"sec_marked1": None},
+            missing={"sec_marked1": gen.NOW - MISSING_FOR},
+            listed=frozenset({"sec_marked1"}),
+        ),
+        ListAnew(since=gen.NOW - MISSING_FOR),
     ),
     Row(
         "deleted by now",
@@ -275,6 +288,37 @@ DRIFT = [
     ),
     Row("unknown for 60 s: believed", doubted(missing=MISSED), CREATE),
     Row(
+        "unknown for 60 s, and listed: before either is believed the account is listed again",
+        doubted(missing=MISSED, **LISTED, listed_at=LONG_AGO),
+        ListAnew(since=LONG_AGO),
+    ),
+    Row(
+        "not again within 60 s, however long that list took: it goes on waiting",
+        doubted(missing=MISSED, **LISTED, scanned_at=LONG_AGO, listed_at=JUST_NOW),
+        (Reason.PENDING, Sentence.MISSING, None),
+    ),
+    Row(
+        "but then it is, for as long as the two contradict each other",
+        doubted(missing={SECRET_ID: LONG_AGO - TEN}, **LISTED, listed_at=LONG_AGO),
+        ListAnew(since=LONG_AGO - TEN),
+    ),
+    Row(
+        "listed by our own answer only: the first list of all",
+        doubted(missing=MISSED, **LISTED),
+        ListAnew(since=LONG_AGO),
+    ),
+    Row(
+        "listed, and unknown for 59 s: not yet",
+        doubted(missing={SECRET_ID: JUST_NOW}, **LISTED, listed_at=LONG_AGO),
+        (Reason.PENDING, Sentence.MISSING, None),
+    ),
+    Row(
+        "a clock that was put back lists nothing anew",
+        doubted(missing=MISSED, **LISTED, listed_at=gen.later(hours=1)),
+        (Reason.PENDING, Sentence.MISSING, None),
+    ),
+    Row("deleted, says its GET: no list outweighs that", doubted(remote=GONE, **LISTED), CREATE),
+    Row(
         "another id's absence says nothing",
         doubted(missing={"sec_other": LONG_AGO}),
         (Reason.PENDING, Sentence.MISSING, None),
@@ -376,8 +420,6 @@ NEXT = replace(
     idempotency_key=identity.idempotency_key(uid=UID, revision=OTHER, ordinal=1),
 )
 DONE = (gen.marked(revision=OTHER),)
-TEN = timedelta(minutes=10)
-
 SETTLING = [
     Row("not in any scan: the same again", gen.snapshot(**OPEN), FORMER_CREATE),
     Row("in the inventory: asked about", gen.snapshot(**OPEN, marked=DONE), Confirm("sec_marked1")),
@@ -413,6 +455,14 @@ SETTLING = [
         "5xx for ten minutes, and a scan from after that without it: another key",
         gen.snapshot(**OPEN, scanned_at=SINCE + TEN),
         NEXT,
+    ),
+    Row(
+        "unless that scan shows it, though a GET does not know it: it may be there",
+        gen.snapshot(
+            **OPEN, marked=DONE, evidence={"sec_marked1": None}, scanned_at=SINCE + TEN,
+            listed=frozenset({"sec_marked1"}),
+        ),
+        FORMER_CREATE,
     ),
     Row(
         "another operator may have had more luck: its id in the status is asked about, before another key",

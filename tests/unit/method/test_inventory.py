@@ -118,6 +118,25 @@ async def test_where_listing_is_refused_a_create_that_was_let_go_holds_up_nobody
         assert (inventory.refused, await emulator.control.count("list")) == (True, 1)
 
 
+async def test_another_scan_is_another_and_began_late_enough() -> None:
+    async with world() as (emulator, inventory, clock):
+        await inventory.ready()
+        held = await emulator.control.add_fault("list", "hold", when="after")
+        running = asyncio.create_task(inventory.scan(since=clock()))
+        await emulator.control.wait_held(held)
+        since = clock()
+        again = asyncio.create_task(inventory.scan_again(since=since))
+        await asyncio.sleep(0)
+        await emulator.control.release(held)
+        await asyncio.gather(running, again)
+        assert await emulator.control.count("list") == 3  # the one that was under way began too early
+        await inventory.scan_again(since=since)
+        assert await emulator.control.count("list") == 4  # late enough as the last one was
+        assert inventory.scanned_at is not None
+        assert inventory.listed_at is not None
+        assert since <= inventory.scanned_at < inventory.listed_at
+
+
 async def test_a_clock_that_was_put_back_does_not_keep_a_scan_going() -> None:
     """A scan that began after it was asked for is late enough, whatever the time of day says."""
     async with world() as (emulator, inventory, clock):

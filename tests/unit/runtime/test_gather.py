@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -145,3 +146,21 @@ async def test_the_id_that_the_inventory_has_not_is_doubted(world: World, server
         whole = await world.gatherer.inventory_ready(whole, account, deleting_since=None)
         assert (secret_id, whole.doubted) == (secret_id, doubted)
         assert not whole.account_changed
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_what_the_list_shows_of_the_ids_that_were_asked_about(world: World, *, refused: bool) -> None:
+    shown, other = await world.seed(), await world.seed(uid="another")
+    whole, account = await gather(world)
+    assert account is not None
+    await account.inventory.ready()
+    if refused:
+        await world.emulator.control.add_fault("list", "status", status=403, count=None)
+        await account.inventory.scan(since=world.clock())
+    asked = replace(whole, evidence={shown: None}, missing={"sec_unknown": world.now})
+    asked = world.gatherer.with_inventory(asked, account)
+    assert {entry.id for entry in asked.marked} == {shown, other}
+    assert asked.listed == (frozenset() if refused else {shown})
+    assert asked.scanned_at is not None
+    assert asked.listed_at is not None
+    assert asked.listed_at > asked.scanned_at

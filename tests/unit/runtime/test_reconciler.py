@@ -261,3 +261,51 @@ async def test_what_was_found_of_an_object_is_not_said_of_its_successor(
         assert "id" not in here.status
         await here.reconciler.reconcile(KEY)
         assert here.status["source"]["revision"] == gen.revision(metadata={"team": "x"})
+
+
+# --- a list and a GET that contradict each other ----------------------------------------------------
+
+
+async def test_what_is_listed_and_not_known_is_stored_again_only_after_a_list_without_it(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """However long its GET fails; and the account is not listed more than once a minute for it."""
+    key = API_KEY.get_secret_value()
+    [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    await emulator.control.seed(5, metadata=dict(gen.marker(owner="a/b/c")), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        accounts._now = lambda: here.now
+        here.put(gen.raw_object())
+        await emulator.control.add_fault("retrieve", "status", status=404, count=None)
+        for seconds, lists in ((0, 1), (59, 1), (1, 2), (59, 2), (1, 3), (600, 4)):
+            here.now += timedelta(seconds=seconds)
+            await here.reconciler.reconcile(KEY)
+            assert await emulator.control.count("list") == lists, seconds
+            assert await emulator.control.count("create") == 0
+        await emulator.control.vanish(there)
+        here.now += timedelta(seconds=60)
+        await here.reconciler.reconcile(KEY)
+        assert await emulator.control.count("create") == 1
+
+
+async def test_a_deletion_waits_for_a_list_without_what_a_get_does_not_know(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """Else Delete would be Retain, and nobody told. Known again, it is deleted; else the time-out ends it."""
+    key = API_KEY.get_secret_value()
+    [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=there)
+        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        fault = await emulator.control.add_fault("retrieve", "status", status=404, count=None)
+        for seconds in (0, 60, 120):
+            here.now += timedelta(seconds=seconds)
+            assert await here.reconciler.reconcile(KEY) == 60.0
+            assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER], seconds
+        await emulator.control.remove_fault(fault)
+        await here.reconciler.reconcile(KEY)
+        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        [stored] = await emulator.control.secrets()
+        assert stored["status"] == "deleted"
