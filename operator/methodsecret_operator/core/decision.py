@@ -184,7 +184,22 @@ def _decide_on_value(s: Snapshot, *, account: AccountReady, source: SourceValue)
         return linked
     if status.id is None and not _requested(s) and _under_unknown_keys(s):
         return report(s, Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST)
-    return _create(s, held, account=account, source=source)
+    return _elsewhere(s, status.id) or _create(s, held, account=account, source=source)
+
+
+def _elsewhere(s: Snapshot, current: str | None) -> Action | None:
+    """Return what keeps a value out of what may be the wrong account: there the id in use is missing too.
+
+    An id that somebody else may have written into the status says nothing about the account.
+    """
+    missing = s.doubted or current in s.missing
+    if current is None or not (s.trusted and s.account_changed and missing) or _requested(s):
+        return None
+    if current not in s.evidence:
+        return Confirm(id=current)
+    if s.evidence[current] is not None:
+        return None
+    return report(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING, stays="")
 
 
 def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: AccountReady) -> Action | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from methodsecret_operator.core import identity
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.decision import created, decide
 from methodsecret_operator.core.outcome import failed, gone
-from methodsecret_operator.core.resource import FINALIZER, MethodSecret
+from methodsecret_operator.core.resource import FINALIZER, DeletionPolicy, Environment, MethodSecret
 from methodsecret_operator.core.snapshot import (
     AccountReady,
     Action,
@@ -297,25 +297,31 @@ def test_a_deleted_object_makes_nothing_new_and_gets_no_finalizer(whole: Snapsho
 
 
 @gen.EXAMPLES
-@given(snapshots())
-def test_where_the_account_seems_another_nothing_missing_is_made_anew(whole: Snapshot) -> None:
-    status = whole.object.status
+@given(snapshots(), VALUES, st.sampled_from(get_args(Environment)))
+def test_where_the_account_seems_another_nothing_is_made_there(
+    whole: Snapshot, value: str, environment: Environment
+) -> None:
+    """Not what is missing, and no other value either: it may be the wrong account."""
+    obj, status = whole.object, whole.object.status
+    in_the_way = {"deletion_timestamp": None, "annotations": {}, "finalizers": ()}
+    plain = obj.model_copy(
+        update={
+            "metadata": obj.metadata.model_copy(update=in_the_way),
+            "spec": obj.spec.model_copy(update={"deletion_policy": DeletionPolicy.RETAIN, "metadata": None}),
+        }
+    )
     asked = replace(
         whole,
+        object=plain,
+        account=AccountReady(environment=environment),
+        source=gen.source(value),
         account_changed=True,
         doubted=True,
         trusted=True,
         attempt=None,
         evidence={**whole.evidence, status.id or "": None},
     )
-    token = whole.object.metadata.annotations.get(gen.ROTATE)
-    if status.id is None or token not in (None, status.last_handled_rotation_at):
-        return
-    action = decide(asked)
-    source = status.adopted or status.source
-    if isinstance(action, Create):
-        # Only where the value is another than the one that is missing.
-        assert source is None or action.revision != source.revision
+    assert status.id is None or not isinstance(decide(asked), Create)
 
 
 @gen.EXAMPLES

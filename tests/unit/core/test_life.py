@@ -364,6 +364,38 @@ DRIFT = [
         CREATE,
     ),
     Row(
+        "nor is a changed value stored in what may be the wrong account",
+        doubted(changed(), missing=MISSED, account_changed=True),
+        (Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING, None),
+    ),
+    Row(
+        "whether the id is among the missing is asked first",
+        gen.snapshot(changed(), doubted=True, account_changed=True),
+        Confirm(SECRET_ID),
+    ),
+    Row(
+        "also where only a GET has missed it so far",
+        gen.snapshot(changed(), missing=MISSED, account_changed=True),
+        Confirm(SECRET_ID),
+    ),
+    Row(
+        "one that is there is of this account, and the changed value is stored",
+        doubted(changed(), gen.remote(SECRET_ID), account_changed=True),
+        CREATE,
+    ),
+    Row(
+        "the changed value is stored where a rotation is requested",
+        doubted(
+            gen.synced(status={"source": FORMER_SOURCE}, **ROTATED), missing=MISSED, account_changed=True
+        ),
+        CREATE,
+    ),
+    Row(
+        "with no id in the status nothing is missing",
+        gen.snapshot(account_changed=True),
+        CREATE,
+    ),
+    Row(
         "one that says itself that it is deleted is, however many others are missing",
         doubted(remote=GONE, account_changed=True),
         CREATE,
