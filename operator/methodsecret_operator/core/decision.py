@@ -208,14 +208,15 @@ def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: Acco
     known = status.adopted if status.adopted is not None and status.adopted.id == current else status.source
     # An adopted secret's value is unknown: a requested rotation stores the known one.
     replaced = _by_adoption(s) and _requested(s)
-    if known is not None and not replaced and _holds(s, known, held):
+    elsewhere = status.environment not in (None, account.environment)
+    if known is not None and not replaced and _holds(s, known, held, elsewhere=elsewhere):
         return _decide_on_held(s, current, held, environment=account.environment)
     if _requested(s):
         return None
-    if s.trusted and known is not None and identity.revision_key_id(known.revision) != s.digest_key.id:
+    lost = known is not None and identity.revision_key_id(known.revision) != s.digest_key.id
+    if s.trusted and lost and not elsewhere:
         # The source has changed in some way since the key was lost: whether its value has, nobody can tell.
         return report(s, Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST)
-    elsewhere = status.environment not in (None, account.environment)
     on_request = s.object.spec.rotation.policy is RotationPolicy.ON_REQUEST
     if not s.trusted and (elsewhere or on_request):
         # What the status says would make the object wait for a person: so it is looked into first.
@@ -255,17 +256,17 @@ def _decide_on_waiting(s: Snapshot, current: str) -> Action | None:
     return waiting if active else _still(s, waiting, remote)
 
 
-def _holds(s: Snapshot, known: Source, wanted: Source) -> bool:
+def _holds(s: Snapshot, known: Source, wanted: Source, *, elsewhere: bool) -> bool:
     """Whether a secret known to hold one revision holds the wanted one.
 
     A revision under a lost digest key says nothing; then the very same version of the very same Secret is
-    proof as well, and the revision is told anew under the key of today.
+    proof as well, and the revision is told anew under the key of today. It is none where the environment has
+    changed (`elsewhere`): a revision has that in it, a version has not.
     """
     if known.revision == wanted.revision:
         return True
-    if identity.revision_key_id(known.revision) == s.digest_key.id or s.object.status.observed_generation != (
-        s.object.metadata.generation
-    ):
+    seen = s.object.status.observed_generation == s.object.metadata.generation
+    if elsewhere or not seen or identity.revision_key_id(known.revision) == s.digest_key.id:
         return False
     return (known.uid, known.resource_version) == (wanted.uid, wanted.resource_version)
 
@@ -288,9 +289,7 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
     return _decide_on_inactive(s, current, remote)
 
 
-def _decide_on_inactive(
-    s: Snapshot, current: str, remote: RemoteSecret | None
-) -> ListAnew | Finding | None:
+def _decide_on_inactive(s: Snapshot, current: str, remote: RemoteSecret | None) -> ListAnew | Finding | None:
     """Say what has become of the id in use, which Method does not call active; None to replace it."""
     if remote is not None and remote.status != DELETED:
         waiting = replace(finding(s, Reason.PENDING, Sentence.NOT_YET_ACTIVE), retry="backoff")

@@ -207,6 +207,19 @@ LOST_DIGEST_KEY = [
         (Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST, None),
     ),
     Row(
+        "nor is that version proof of what another environment holds: the id stayed in the former one",
+        gen.snapshot(held_by_a_lost_key(), account=AccountReady(environment="sandbox")),
+        (Reason.ACCOUNT_CHANGED, Sentence.ACCOUNT_CHANGED, None),
+    ),
+    Row(
+        "where no environment is known, none has changed",
+        gen.snapshot(
+            gen.synced(status={"source": OLD_KEY_SOURCE, "environment": None}),
+            account=AccountReady(environment="sandbox"),
+        ),
+        (Reason.SYNCED, Sentence.SYNCED, None),
+    ),
+    Row(
         "edited by somebody since the key was lost: its marker, under that key, still names this very object",
         gen.snapshot(
             gen.synced(),
@@ -491,7 +504,10 @@ SETTLING = [
     Row(
         "unless that scan shows it, though a GET does not know it: it may be there",
         gen.snapshot(
-            **OPEN, marked=DONE, evidence={"sec_marked1": None}, scanned_at=SINCE + TEN,
+            **OPEN,
+            marked=DONE,
+            evidence={"sec_marked1": None},
+            scanned_at=SINCE + TEN,
             listed=frozenset({"sec_marked1"}),
         ),
         FORMER_CREATE,
@@ -664,6 +680,8 @@ def test_what_is_decided(row: Row) -> None:
 
 def _filled(sentence: Sentence, whole: Snapshot, secret_id: str | None) -> str:
     names: dict[str, Any] = {"id": secret_id or whole.object.status.id, "secret": "acme", "key": "api-key"}
+    names |= {"former": whole.object.status.environment}
+    names |= {"environment": getattr(whole.account, "environment", "")}
     return sentence.format(**names, adopt="sec_wanted", claimed_by="payments/other")
 
 

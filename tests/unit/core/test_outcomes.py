@@ -372,9 +372,7 @@ def test_a_replayed_secret_that_is_not_there_may_still_appear() -> None:
 
 
 @pytest.mark.parametrize("listed", [False, True])
-def test_a_replayed_secret_that_is_missing_for_long_ends_its_key_unless_it_is_listed(
-    *, listed: bool
-) -> None:
+def test_a_replayed_secret_missing_for_long_ends_its_key_unless_it_is_listed(*, listed: bool) -> None:
     whole = gen.snapshot(
         missing={"sec_new1": gen.later(seconds=-60)}, listed=frozenset({"sec_new1"} if listed else ())
     )
