@@ -148,7 +148,7 @@ class Gatherer:
                 if other["metadata"]["uid"] != obj.metadata.uid:
                     claimed_by = f"{other['metadata']['namespace']}/{other['metadata']['name']}"
         marker = identity.Marker.read(remote.metadata if remote is not None else None)
-        alive = marker is not None and await self._alive(marker.owner)
+        alive = marker is not None and await self._alive(marker)
         return Adoption(remote=remote, claimed_by=claimed_by, owner_alive=alive)
 
     def object_of(self, marker: identity.Marker) -> str | None:
@@ -162,11 +162,15 @@ class Gatherer:
         served = self._namespaces == (None,) or whose.namespace in self._namespaces
         return whose.key if served else None
 
-    async def _alive(self, owner: str) -> bool:
-        """Whether the object that a mark names exists, or may exist: another cluster's, say."""
-        cluster, _, place = owner.partition("/")
+    async def _alive(self, marker: identity.Marker) -> bool:
+        """Whether the object that a mark names exists, or may exist: another cluster's, say.
+
+        One that goes by our name shows only by its digest key.
+        """
+        cluster, _, place = marker.owner.partition("/")
         namespace, _, name = place.partition("/")
-        if cluster not in (self._cluster.name, *self._cluster.aliases) or not name:
+        ours = identity.revision_key_id(marker.revision) == self._cluster.digest_key.id
+        if cluster not in (self._cluster.name, *self._cluster.aliases) or not name or not ours:
             return True
         try:
             await self._kube.get_methodsecret(namespace, name)

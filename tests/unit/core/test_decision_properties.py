@@ -303,7 +303,7 @@ def test_where_the_account_seems_another_nothing_is_made_there(
 ) -> None:
     """Not what is missing, and no other value either: it may be the wrong account."""
     obj, status = whole.object, whole.object.status
-    in_the_way = {"deletion_timestamp": None, "annotations": {}, "finalizers": ()}
+    in_the_way: dict[str, Any] = {"deletion_timestamp": None, "annotations": {}, "finalizers": ()}
     plain = obj.model_copy(
         update={
             "metadata": obj.metadata.model_copy(update=in_the_way),

@@ -174,7 +174,8 @@ LISTED = frozenset({SECRET_ID})
 
 def contradicted(since: float = 0.0, **world: Any) -> Snapshot:  # noqa: ANN401 - Snapshot's fields
     """Return a deletion whose id Method lists, but does not know when asked; `since` is seconds ago."""
-    return absent(since, **({"account_changed": False, "listed": LISTED} | world))
+    apart: dict[str, Any] = {"account_changed": False, "listed": LISTED}
+    return absent(since, **(apart | world))
 
 
 def awaited(retry: float) -> Finding:

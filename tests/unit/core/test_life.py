@@ -615,6 +615,13 @@ ADOPTION = [
         Confirm("sec_marked1"),
     ),
     Row(
+        "one of ours that another object has adopted since is not: it adopts what it is told to",
+        gen.snapshot(
+            gen.method_secret(spec=ADOPTS), marked=(gen.marked(),), claimed=frozenset({"sec_marked1"})
+        ),
+        Examine("sec_wanted"),
+    ),
+    Row(
         "nor where the marked one holds another value",
         gen.snapshot(gen.method_secret(spec=ADOPTS), marked=(gen.marked(revision=OTHER),)),
         CREATE,
