@@ -51,7 +51,8 @@ async def problems(scenario: Scenario, place: Place) -> list[str]:
     found = []
     if len(stored) != scenario.stored:
         found.append(f"{len(stored)} secrets were made, not {scenario.stored}")
-    revisions = [(made["k8s_uid"], made["k8s_revision"]) for made in active.values() if made is not None]
+    # By owner: an object that was applied anew must not have its predecessor's secret made a second time.
+    revisions = [(made["k8s_owner"], made["k8s_revision"]) for made in active.values() if made is not None]
     if len(set(revisions)) != len(revisions):
         found.append("a revision has two active secrets")
     if len(active) != scenario.active:

@@ -111,6 +111,21 @@ async def test_an_answer_lost_after_the_delete_is_a_success_at_the_second_look(w
     assert await _active(world) == []
 
 
+async def test_what_is_listed_is_not_left_behind_by_a_404(world: World) -> None:
+    await world.start_operator()
+    world.secret()
+    world.method_secret(**DELETE)
+    obj = await world.until(ready())
+    fault = await world.control.add_fault("retrieve", "status", status=404, count=None)
+    world.delete("acme")
+    waits = await world.until(not_ready("Pending"))
+    assert message(waits).startswith(f"Method lists {obj['status']['id']}")
+    await world.control.remove_fault(fault)
+    world.method_secret(**DELETE, annotations={"methodfi.com/reconcile-requested-at": "now"})
+    await world.until_gone("acme")
+    assert await _active(world) == []
+
+
 async def test_deleted_while_its_post_is_in_flight(world: World) -> None:
     fault = await world.control.add_fault("create", "hold", when="after")
     await world.start_operator()

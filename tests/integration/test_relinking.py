@@ -27,6 +27,22 @@ async def test_deleted_with_retain_and_applied_again(world: World) -> None:
     assert await world.control.count("create") == 1
 
 
+async def test_applied_again_while_nobody_knows_what_its_create_has_come_to(world: World) -> None:
+    fault = await world.control.add_fault("create", "hang", when="after")
+    await world.start_operator()
+    world.secret()
+    world.method_secret()
+    await world.control.wait_held(fault)
+    world.delete("acme")
+    world.method_secret()
+    await world.control.release(fault)
+    again = await world.until(ready())
+    (stored,) = await world.control.secrets()
+    assert again["status"]["id"] == stored["id"]
+    assert stored["metadata"]["k8s_uid"] != again["metadata"]["uid"]
+    assert await world.control.count("create") == 1
+
+
 async def test_a_cluster_rebuilt_with_the_same_name_and_digest_key(world: World) -> None:
     operator = await world.start_operator(CLUSTER_NAME="rebuilt")
     first = await _first(world)

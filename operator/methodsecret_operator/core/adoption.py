@@ -21,7 +21,9 @@ RETRY: Final = 30.0
 def decide(s: Snapshot, held: Source, *, environment: str) -> Action | None:
     """Decide on an object without a secret; None where there is nothing to adopt."""
     wanted = s.object.spec.adopt
-    if wanted is None or s.object.status.id is not None or any(m.status == ACTIVE for m in s.marked):
+    # One that was adopted away under another name keeps our mark, and is another object's by now.
+    has_one = any(marked.status == ACTIVE and marked.id not in s.claimed for marked in s.marked)
+    if wanted is None or s.object.status.id is not None or has_one:
         return None
     if s.adoption is None:
         return Examine(id=wanted.id)

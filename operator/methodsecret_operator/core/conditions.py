@@ -200,6 +200,10 @@ class Sentence(StrEnum):
         " check that the API key is of the same account as before. When the operator's"
         " DELETION_TIMEOUT_SECONDS are over, the object goes, and {id} stays where it is."
     )
+    LISTED_AT_DELETION = (
+        "Method lists {id}, but does not know it when asked: the operator asks again before it believes that."
+        " When its DELETION_TIMEOUT_SECONDS are over, the object goes, and {id} stays where it is."
+    )
     REMOTE_DELETED = (
         "{id} was deleted at Method by somebody else: request a rotation with the annotation"
         " methodfi.com/rotation-requested-at to store the value again."

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from methodsecret_operator.core import adoption, deletion, identity, publishing
+from methodsecret_operator.core import absence, adoption, deletion, identity, publishing
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import adopted, finding, report, synced
 from methodsecret_operator.core.remote import ACTIVE, DELETED, RemoteSecret
@@ -25,7 +25,6 @@ from methodsecret_operator.core.resource import (
     Source,
 )
 from methodsecret_operator.core.snapshot import (
-    MISSING_FOR,
     AccountReady,
     Action,
     Attempt,
@@ -33,6 +32,7 @@ from methodsecret_operator.core.snapshot import (
     Create,
     Finding,
     Leave,
+    ListAnew,
     Problem,
     SetFinalizer,
     Snapshot,
@@ -129,14 +129,16 @@ def _finalizer_right(obj: MethodSecret) -> bool:
 
 def _settle(s: Snapshot, attempt: Attempt, create: Create) -> Action:
     """Settle a create of unknown outcome: it may be in the inventory by now; else it is asked again."""
+    there = False
     for secret_id in _settling(s, create):
         if secret_id not in s.evidence:
             return Confirm(id=secret_id)
         remote = s.evidence[secret_id]
         if remote is not None and remote.status == ACTIVE and _ours(s, remote, create.revision):
             return created(s, create, remote)
-    patience_ends = attempt.since + SERVER_ERROR_FOR
-    if attempt.server_error and s.scanned_at is not None and s.scanned_at >= patience_ends:
+        there = there or absence.contradicted(s, secret_id)
+    patience_ends, scanned_at = attempt.since + SERVER_ERROR_FOR, s.scanned_at
+    if attempt.server_error and scanned_at is not None and scanned_at >= patience_ends and not there:
         ordinal = create.ordinal + 1
         key = identity.idempotency_key(uid=s.object.metadata.uid, revision=create.revision, ordinal=ordinal)
         return replace(create, ordinal=ordinal, idempotency_key=key)
@@ -182,7 +184,22 @@ def _decide_on_value(s: Snapshot, *, account: AccountReady, source: SourceValue)
         return linked
     if status.id is None and not _requested(s) and _under_unknown_keys(s):
         return report(s, Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST)
-    return _create(s, held, account=account, source=source)
+    return _elsewhere(s, status.id) or _create(s, held, account=account, source=source)
+
+
+def _elsewhere(s: Snapshot, current: str | None) -> Action | None:
+    """Return what keeps a value out of what may be the wrong account: there the id in use is missing too.
+
+    An id that somebody else may have written into the status says nothing about the account.
+    """
+    missing = s.doubted or current in s.missing
+    if current is None or not (s.trusted and s.account_changed and missing) or _requested(s):
+        return None
+    if current not in s.evidence:
+        return Confirm(id=current)
+    if s.evidence[current] is not None:
+        return None
+    return report(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING, stays="")
 
 
 def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: AccountReady) -> Action | None:
@@ -191,14 +208,15 @@ def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: Acco
     known = status.adopted if status.adopted is not None and status.adopted.id == current else status.source
     # An adopted secret's value is unknown: a requested rotation stores the known one.
     replaced = _by_adoption(s) and _requested(s)
-    if known is not None and not replaced and _holds(s, known, held):
+    elsewhere = status.environment not in (None, account.environment)
+    if known is not None and not replaced and _holds(s, known, held, elsewhere=elsewhere):
         return _decide_on_held(s, current, held, environment=account.environment)
     if _requested(s):
         return None
-    if s.trusted and known is not None and identity.revision_key_id(known.revision) != s.digest_key.id:
+    lost = known is not None and identity.revision_key_id(known.revision) != s.digest_key.id
+    if s.trusted and lost and not elsewhere:
         # The source has changed in some way since the key was lost: whether its value has, nobody can tell.
         return report(s, Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST)
-    elsewhere = status.environment not in (None, account.environment)
     on_request = s.object.spec.rotation.policy is RotationPolicy.ON_REQUEST
     if not s.trusted and (elsewhere or on_request):
         # What the status says would make the object wait for a person: so it is looked into first.
@@ -238,17 +256,17 @@ def _decide_on_waiting(s: Snapshot, current: str) -> Action | None:
     return waiting if active else _still(s, waiting, remote)
 
 
-def _holds(s: Snapshot, known: Source, wanted: Source) -> bool:
+def _holds(s: Snapshot, known: Source, wanted: Source, *, elsewhere: bool) -> bool:
     """Whether a secret known to hold one revision holds the wanted one.
 
     A revision under a lost digest key says nothing; then the very same version of the very same Secret is
-    proof as well, and the revision is told anew under the key of today.
+    proof as well, and the revision is told anew under the key of today. It is none where the environment has
+    changed (`elsewhere`): a revision has that in it, a version has not.
     """
     if known.revision == wanted.revision:
         return True
-    if identity.revision_key_id(known.revision) == s.digest_key.id or s.object.status.observed_generation != (
-        s.object.metadata.generation
-    ):
+    seen = s.object.status.observed_generation == s.object.metadata.generation
+    if elsewhere or not seen or identity.revision_key_id(known.revision) == s.digest_key.id:
         return False
     return (known.uid, known.resource_version) == (wanted.uid, wanted.resource_version)
 
@@ -271,7 +289,7 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
     return _decide_on_inactive(s, current, remote)
 
 
-def _decide_on_inactive(s: Snapshot, current: str, remote: RemoteSecret | None) -> Finding | None:
+def _decide_on_inactive(s: Snapshot, current: str, remote: RemoteSecret | None) -> ListAnew | Finding | None:
     """Say what has become of the id in use, which Method does not call active; None to replace it."""
     if remote is not None and remote.status != DELETED:
         waiting = replace(finding(s, Reason.PENDING, Sentence.NOT_YET_ACTIVE), retry="backoff")
@@ -279,8 +297,10 @@ def _decide_on_inactive(s: Snapshot, current: str, remote: RemoteSecret | None) 
     if remote is None and s.account_changed and not _requested(s):
         return finding(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING)
     believed = s.trusted and s.object.status.status == DELETED  # at an earlier look
-    if remote is None and not s.missed(current) and not believed:
-        return replace(finding(s, Reason.PENDING, Sentence.MISSING), retry=MISSING_FOR.total_seconds())
+    if remote is None and not believed:
+        step = absence.awaited(s, current, finding(s, Reason.PENDING, Sentence.MISSING))
+        if step is not None:
+            return step
     if s.object.spec.rotation.policy is RotationPolicy.ON_REQUEST and not _requested(s):
         return finding(s, Reason.REMOTE_DELETED, Sentence.REMOTE_DELETED)
     return None
@@ -334,10 +354,11 @@ def _link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:
             return synced(s, source=held, environment=account.environment, secret=remote)
     listed = {marked.id for marked in s.marked}
     for secret_id in _candidates(s, held.revision):
-        if secret_id in listed and s.evidence[secret_id] is None and not s.missed(secret_id):
+        if secret_id in listed and s.evidence[secret_id] is None:
             # The account's list, or the answer to our own create, has it: one of the two lags.
-            pause = MISSING_FOR.total_seconds()
-            return report(s, Reason.PENDING, Sentence.MISSING, id=secret_id, retry=pause)
+            said = report(s, Reason.PENDING, Sentence.MISSING, id=secret_id)
+            if (step := absence.awaited(s, secret_id, said)) is not None:
+                return step
     return None
 
 

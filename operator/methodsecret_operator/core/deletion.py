@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from methodsecret_operator.core import absence
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import finding, report
 from methodsecret_operator.core.identity import Marker, revision_key_id
@@ -23,6 +24,7 @@ from methodsecret_operator.core.resource import (
     parse_duration,
 )
 from methodsecret_operator.core.snapshot import (
+    MISSING_FOR,
     Action,
     Confirm,
     Delete,
@@ -55,11 +57,16 @@ def decide(s: Snapshot) -> Action:
     for secret_id in _ids(s):
         if secret_id not in elsewhere and (action := _delete(s, secret_id)) is not None:
             return action
-    since = min((s.missing.get(secret_id, s.now) for secret_id in elsewhere), default=s.now)
-    if elsewhere and not _timed_out(s, since):
+    listed = tuple(i for i in _ids(s) if i not in elsewhere and absence.contradicted(s, i))
+    stay = (*elsewhere, *listed)
+    since = min((s.missing.get(secret_id, s.now) for secret_id in stay), default=s.now)
+    if not stay or _timed_out(s, since):
+        return SetFinalizer(present=False, undone=stay)
+    if elsewhere:
         said = finding(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING_AT_DELETION, id=elsewhere[0])
-        return replace(said, retry=_look_again(s, since))
-    return SetFinalizer(present=False, undone=elsewhere)
+    else:
+        said = finding(s, Reason.PENDING, Sentence.LISTED_AT_DELETION, id=listed[0])
+    return absence.listing(s, listed) or replace(said, retry=_look_again(s, since))
 
 
 def given_up(s: Snapshot, said: Finding) -> Finding | SetFinalizer:
@@ -85,10 +92,13 @@ def superseded(s: Snapshot, said: Finding) -> Action:
     after, entries = s.object.spec.rotation.delete_superseded_after, s.object.status.superseded
     if after is None or not entries:
         return said
-    held = {entry.id for entry in entries if entry.deleting and _elsewhere(s, entry.id)}
+    listed = {entry.id for entry in entries if entry.deleting and absence.contradicted(s, entry.id)}
+    held = listed | {entry.id for entry in entries if entry.deleting and _elsewhere(s, entry.id)}
     for entry in entries:
         if entry.deleting and entry.id not in held and (action := _delete(s, entry.id)) is not None:
             return action
+    if (anew := absence.listing(s, listed)) is not None:
+        return anew
     kept = tuple(entry for entry in entries if not entry.deleting or entry.id in held)
     waiting = tuple(entry for entry in kept if not entry.deleting)
     due = _due(waiting, parse_duration(after), s.now)
@@ -97,10 +107,11 @@ def superseded(s: Snapshot, said: Finding) -> Action:
     )
     if due:
         return replace(said, superseded=marked, retry=0.0)
-    if not waiting:
+    moments = [entry.superseded_at + parse_duration(after) for entry in waiting]
+    moments += [s.now + MISSING_FOR] if listed else []
+    if not moments:
         return replace(said, superseded=kept)
-    first = min(entry.superseded_at for entry in waiting) + parse_duration(after)
-    wait = max((first - s.now).total_seconds(), 0.0)
+    wait = max((min(moments) - s.now).total_seconds(), 0.0)
     return replace(said, superseded=kept, retry=wait)
 
 

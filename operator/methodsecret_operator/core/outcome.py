@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from methodsecret_operator.core import absence
 from methodsecret_operator.core.conditions import CURRENT_STAYS, Reason, Sentence
 from methodsecret_operator.core.findings import report
 from methodsecret_operator.core.resource import PendingCreate
@@ -43,10 +44,10 @@ def failed(snapshot: Snapshot, create: Create, error: MethodError) -> tuple[Find
 def gone(snapshot: Snapshot, create: Create, secret_id: str, *, deleted: bool) -> tuple[Finding, Attempt]:
     """Return what to say when a replayed answer named a secret that is not there.
 
-    A secret that is known to be deleted, or was missed for long enough, ends this key; one that Method does
+    A secret that is known to be deleted, or is believed to be gone, ends this key; one that Method does
     not know yet may still appear.
     """
-    if deleted or snapshot.missed(secret_id):
+    if deleted or absence.gone(snapshot, secret_id):
         attempt = _next(snapshot, create)
     else:
         attempt = _same(snapshot, create, server_error=False)

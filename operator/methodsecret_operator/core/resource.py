@@ -26,7 +26,7 @@ ANNOTATIONS: Final = (PAUSED, RECONCILE_REQUESTED_AT, ROTATION_REQUESTED_AT)
 FINALIZER: Final = f"{GROUP}/method-secret"
 
 SUPERSEDED_LIMIT: Final = 100
-"""How many former secrets a status names at most: the CRD's maxItems. The oldest go first."""
+"""How many former secrets a status names at most: the CRD's maxItems. The oldest not `deleting` go first."""
 
 PUBLISHED_LIMIT: Final = 16
 """How many ConfigMaps a status names at most: the CRD's maxItems. More than two need mishaps in a row."""

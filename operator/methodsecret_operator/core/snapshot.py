@@ -111,12 +111,13 @@ class Snapshot:
     it has no such id.
 
     `marked` are the secrets that the inventory has for this object's owner; `scanned_at` is when the scan
-    behind it began, None where there is none (listing is refused). `doubted` says that it has
-    the id in the status not, or not as active; `claimed` has those of `marked` that another
-    MethodSecret goes by. `missing` has the ids that Method did
-    not know when it was asked, and since when; `account_changed` says that so many of the account's ids are
-    missing at once that it is another account, `vanished` has those that this very account had while the
-    process lives. `refused_since` says since when each look has found no API key that Method accepts.
+    behind it began, None where there is none (listing is refused), `listed_at` when it was complete. `listed`
+    has those of the ids that Method was asked about which the inventory has; none where listing is refused.
+    `doubted` says that it has the id in the status not, or not as active; `claimed` those of `marked` that
+    another MethodSecret goes by. `missing` has the ids that Method did not know when it was asked, and since
+    when; `account_changed` says that so many of the account's ids are missing at once that it is another
+    account, `vanished` has those that this very account had while the process lives.
+    `refused_since` says since when each look has found no API key that Method accepts.
 
     `config_maps` has what the kube-apiserver answered about ConfigMaps in this look, `config_map_version`
     the resourceVersion that the watch has of the one to publish in.
@@ -134,6 +135,8 @@ class Snapshot:
     aliases: tuple[str, ...] = ()
     marked: tuple[MarkedSecret, ...] = ()
     scanned_at: datetime | None = None
+    listed_at: datetime | None = None
+    listed: frozenset[str] = frozenset()
     doubted: bool = False
     claimed: frozenset[str] = frozenset()
     adoption: Adoption | None = None
@@ -147,7 +150,7 @@ class Snapshot:
     refused_since: datetime | None = None
 
     def missed(self, secret_id: str) -> bool:
-        """Whether Method has not known an id for so long that it is believed."""
+        """Whether Method has not known an id for so long that it is believed, where no list shows it."""
         since = self.missing.get(secret_id)
         return since is not None and self.now - since >= MISSING_FOR
 
@@ -168,6 +171,13 @@ class Confirm:
     """Ask Method about this id, then decide again."""
 
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListAnew:
+    """List the account once more, by a list that began at `since` or later, then decide again."""
+
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +271,7 @@ class Finding:
 Action = (
     Leave
     | Confirm
+    | ListAnew
     | Examine
     | Create
     | Delete

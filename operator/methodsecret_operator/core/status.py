@@ -98,9 +98,16 @@ def overtaken(obj: MethodSecret, finding: Finding) -> bool:
 
 
 def _with(entries: tuple[Superseded, ...], new: Superseded) -> tuple[Superseded, ...]:
+    """Return the entries with a new one; the oldest are cut, for the inventory has them all the same.
+
+    Not one whose DELETE was sent: that mark is nowhere else, and keeps it from being linked again.
+    """
     if any(entry.id == new.id for entry in entries):
         return entries
-    return (*entries, new)[-SUPERSEDED_LIMIT:]
+    whole = (*entries, new)
+    spare = [entry.id for entry in whole if not entry.deleting]
+    cut = set(spare[: max(len(whole) - SUPERSEDED_LIMIT, 0)])
+    return tuple(entry for entry in whole if entry.id not in cut)
 
 
 def worth_writing(former: Status, new: Status) -> bool:

@@ -1,8 +1,9 @@
 """What an account at Method holds of ours: the second guard against a second create.
 
 One complete scan before the first create after a start, shared by all who wait for it; kept current by our
-own writes; scanned again at each resync. A scan is merged into what was written since it began: an answer
-that was on its way meanwhile must neither hide a new secret nor bring a deleted one back.
+own writes; scanned again at each resync, and once where a create of unknown outcome was let go. A scan is
+merged into what was written since it began: an answer that was on its way meanwhile must neither hide a new
+secret nor bring a deleted one back.
 
 Only names are kept: of marked secrets id, status, owner, uid and revision; of all others just the id.
 """
@@ -47,7 +48,10 @@ class Inventory:
         self._judged_at: datetime | None = None
         self._written: dict[str, RemoteSecret | None] = {}
         self._scanning: asyncio.Task[None] | None = None
-        self.scanned_at: datetime | None = None
+        self._outdated = 0  # how often it was called outdated, and how many of these the last scan covers:
+        self._covered = 0  # counted, since the time of day may be put back
+        self.scanned_at: datetime | None = None  # when the last scan began
+        self.listed_at: datetime | None = None  # when it was complete
         self.whole = False
         self.refused = False
         self.mass_absence = False
@@ -65,9 +69,22 @@ class Inventory:
         for entries in self._by_owner.values():
             yield from entries.values()
 
+    @property
+    def current(self) -> bool:
+        """Whether a scan has been made that began after this inventory was last called outdated."""
+        return self.scanned_at is not None and self._covered == self._outdated
+
+    def outdate(self) -> None:
+        """Take in that something may have been stored that only a scan from now on will show."""
+        self._outdated += 1
+
     async def ready(self) -> None:
-        """Return once a scan has been made, or listing was refused. Raises MethodError."""
-        if self.scanned_at is None and not self.refused:
+        """Return once there is a scan from after the last `outdate` before this call, or listing was refused.
+
+        At most two are waited for: one may be under way that began too early. Raises MethodError.
+        """
+        needed = self._outdated
+        while (self.scanned_at is None or self._covered < needed) and not self.refused:
             await self._join()
 
     async def scan(self, *, since: datetime) -> None:
@@ -83,11 +100,20 @@ class Inventory:
             if self.refused:
                 return
 
+    async def scan_again(self, *, since: datetime) -> None:
+        """Return once another scan is complete than the last, which began at `since` or later.
+
+        Raises MethodError.
+        """
+        await self._join()
+        await self.scan(since=since)
+
     async def _join(self) -> None:
         """Wait for the scan that is running, or start one. Raises MethodError."""
         # One that is done may not have been cleared away yet; to wait for it would be no waiting at all.
         if self._scanning is None or self._scanning.done():
-            self._scanning = asyncio.create_task(self._scan(began=self._clock()), name="inventory")
+            scan = self._scan(began=self._clock(), covers=self._outdated)
+            self._scanning = asyncio.create_task(scan, name="inventory")
             self._scanning.add_done_callback(self._ended)
         elif self._client.silent("list"):
             raise MethodUnavailable(operation="list", kind="held")  # as the client does with every other call
@@ -148,7 +174,7 @@ class Inventory:
         if not task.cancelled():
             task.exception()  # whoever waits gets it; nobody may be waiting any more
 
-    async def _scan(self, *, began: datetime) -> None:
+    async def _scan(self, *, began: datetime, covers: int) -> None:
         self._written = {}
         listed: dict[str, RemoteSecret] = {}
         whole, total = True, None
@@ -174,7 +200,8 @@ class Inventory:
         self._vanished |= former - self._owner_of.keys() - self._others
         # Fewer than the API says there are: those that came are there, but none is to be missed.
         whole = whole and (total is None or len(listed) >= total)
-        self.refused, self.whole, self.scanned_at = False, whole, began
+        self.refused, self.whole, self.scanned_at, self._covered = False, whole, began, covers
+        self.listed_at = self._clock()
         _log.info("inventory scanned", marked=len(self._owner_of), others=len(self._others), whole=whole)
 
     def _put(self, secret: RemoteSecret) -> None:

@@ -32,6 +32,7 @@ from methodsecret_operator.core.snapshot import (
     Examine,
     Finding,
     Leave,
+    ListAnew,
     Problem,
     ReadConfigMap,
     SetFinalizer,
@@ -48,6 +49,7 @@ from methodsecret_operator.errors import (
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account
 from methodsecret_operator.method.budget import Budget, Slot
+from methodsecret_operator.method.inventory import Inventory
 from methodsecret_operator.runtime import drift, metrics
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.gather import Gatherer
@@ -66,20 +68,31 @@ Step = Finding | Literal["again", "over"]
 class Memory:
     """What is remembered of one object between looks.
 
-    The last create, a finding with an id that could not be written yet, since when Method has not known an
-    id, the place in the queue for the account's budget, when its deletion was first seen, and since when no
-    API key was found that Method accepts.
+    The last create, and the inventory of the account that it was sent to; a finding with an id that could not
+    be written yet, since when Method has not known an id, the place in the queue for the account's budget,
+    when its deletion was first seen, and since when no API key was found that Method accepts.
     """
 
     attempt: Attempt | None = None
+    sent_to: Inventory | None = None
     unwritten: Finding | None = None
     missing: dict[str, datetime] = field(default_factory=dict)
     turn: asyncio.Task[Slot] | None = None
     deleting_since: datetime | None = None
     refused_since: datetime | None = None
 
+    def abandon(self) -> None:
+        """Forget it all, for its object is gone or settled.
+
+        A create of which nobody knows whether it was done may have left a secret that another object of this
+        name wants, under another idempotency key: only a list from now on tells.
+        """
+        if self.sent_to is not None and self.attempt is not None and self.attempt.unresolved is not None:
+            self.sent_to.outdate()
+        self.close()
+
     def close(self) -> None:
-        """Let go of what is held for an object that needs it no more."""
+        """Let go of the place in the queue, where it is needed no more."""
         turn, self.turn = self.turn, None
         if turn is not None and turn.done() and not turn.cancelled():
             turn.result().release()
@@ -170,16 +183,8 @@ class Look:
 
     async def _act(self, action: Action, snapshot: Snapshot, account: Account) -> Step:
         match action:
-            case Confirm(id=secret_id):
-                remote = await self._retrieve(account, secret_id)
-                if remote is None and deletion.forgets(snapshot, secret_id):
-                    await drift.judge(account, cache=self._cache, gatherer=self._gatherer)
-                self._evidence[secret_id] = remote
-                return "again"
-            case Examine(id=secret_id):
-                remote = await self._retrieve(account, secret_id)
-                self._adoption = await self._gatherer.examine(self._obj, secret_id, remote)
-                return "again"
+            case Confirm() | ListAnew() | Examine():
+                return await self._ask(action, snapshot, account)
             case Delete(id=secret_id):
                 return await self._delete(secret_id, snapshot, account)
             case Create():
@@ -196,6 +201,23 @@ class Look:
                 return await self._act_alone(action)
             case _:
                 assert_never(action)
+
+    async def _ask(self, action: Confirm | ListAnew | Examine, snapshot: Snapshot, account: Account) -> Step:
+        """Find out what the next decision needs to know."""
+        match action:
+            case Confirm(id=secret_id):
+                remote = await self._retrieve(account, secret_id)
+                if remote is None and deletion.forgets(snapshot, secret_id):
+                    await drift.judge(account, cache=self._cache, gatherer=self._gatherer)
+                self._evidence[secret_id] = remote
+            case ListAnew(since=since):
+                await account.inventory.scan_again(since=since)
+                # What that does not show is about to be believed: not so where it shows next to nothing.
+                await drift.judge(account, cache=self._cache, gatherer=self._gatherer)
+            case Examine(id=secret_id):
+                remote = await self._retrieve(account, secret_id)
+                self._adoption = await self._gatherer.examine(self._obj, secret_id, remote)
+        return "again"
 
     def _turn(self, account: Account) -> Slot | None:
         """Return a slot of the account's budget; None where it has to be waited for.
@@ -245,12 +267,14 @@ class Look:
         return int(version) <= int(source.resource_version)
 
     async def _create(self, snapshot: Snapshot, create: Create, account: Account, slot: Slot) -> Step:
-        memory, decided_on, former = self._memory, snapshot, self._memory.attempt
+        memory, decided_on = self._memory, snapshot
+        former = memory.attempt, memory.sent_to
         # Remembered before it is sent: whatever ends this coroutine, it is asked again as it was.
         if memory.attempt is None or memory.attempt.unresolved != create:
             memory.attempt = Attempt(
                 revision=create.revision, ordinal=create.ordinal, since=snapshot.now, unresolved=create
             )
+        memory.sent_to = account.inventory
         snapshot = replace(snapshot, attempt=memory.attempt)
         try:
             answer = await account.client.create(
@@ -261,7 +285,7 @@ class Look:
             )
         except MethodError as error:
             if error.kind == "held":  # not sent: there is nothing to remember
-                memory.attempt = former
+                memory.attempt, memory.sent_to = former
                 raise
             said, memory.attempt = outcome.failed(snapshot, create, error)
             _log.warning("create failed", **_told(error), definite=error.definite, ordinal=create.ordinal)
@@ -270,7 +294,7 @@ class Look:
         if answer.replayed:
             # Where that cannot be asked, the create stays open: its failures are no failures of the create.
             secret = await self._retrieve(account, answer.secret.id)
-            snapshot = replace(snapshot, missing=dict(memory.missing))
+            snapshot = self._gatherer.with_inventory(replace(snapshot, missing=dict(memory.missing)), account)
         if secret is None or secret.status == DELETED:
             said, memory.attempt = outcome.gone(
                 snapshot, create, answer.secret.id, deleted=secret is not None

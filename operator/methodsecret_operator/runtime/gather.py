@@ -27,6 +27,7 @@ from methodsecret_operator.core.snapshot import (
 from methodsecret_operator.errors import KubeForbidden, KubeNotFound, MethodUnauthorized
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account, Accounts
+from methodsecret_operator.method.inventory import Inventory
 from methodsecret_operator.runtime.default_key import DefaultKey
 from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.sources import Sources
@@ -133,7 +134,7 @@ class Gatherer:
             deletion_timeout=self._deletion_timeout,
             namespace_terminating=deleting and await self._terminating(obj.metadata.namespace),
         )
-        return snapshot if account is None else self._with_inventory(snapshot, account), account
+        return snapshot if account is None else self.with_inventory(snapshot, account), account
 
     async def examine(self, obj: MethodSecret, secret_id: str, remote: RemoteSecret | None) -> Adoption:
         """Find out whether a secret may be adopted: no other status names it, no living owner marks it.
@@ -147,7 +148,7 @@ class Gatherer:
                 if other["metadata"]["uid"] != obj.metadata.uid:
                     claimed_by = f"{other['metadata']['namespace']}/{other['metadata']['name']}"
         marker = identity.Marker.read(remote.metadata if remote is not None else None)
-        alive = marker is not None and await self._alive(marker.owner)
+        alive = marker is not None and await self._alive(marker)
         return Adoption(remote=remote, claimed_by=claimed_by, owner_alive=alive)
 
     def object_of(self, marker: identity.Marker) -> str | None:
@@ -161,11 +162,15 @@ class Gatherer:
         served = self._namespaces == (None,) or whose.namespace in self._namespaces
         return whose.key if served else None
 
-    async def _alive(self, owner: str) -> bool:
-        """Whether the object that a mark names exists, or may exist: another cluster's, say."""
-        cluster, _, place = owner.partition("/")
+    async def _alive(self, marker: identity.Marker) -> bool:
+        """Whether the object that a mark names exists, or may exist: another cluster's, say.
+
+        One that goes by our name shows only by its digest key.
+        """
+        cluster, _, place = marker.owner.partition("/")
         namespace, _, name = place.partition("/")
-        if cluster not in (self._cluster.name, *self._cluster.aliases) or not name:
+        ours = identity.revision_key_id(marker.revision) == self._cluster.digest_key.id
+        if cluster not in (self._cluster.name, *self._cluster.aliases) or not name or not ours:
             return True
         try:
             await self._kube.get_methodsecret(namespace, name)
@@ -180,13 +185,14 @@ class Gatherer:
     ) -> Snapshot:
         """Return the snapshot with an inventory that is good enough for what is at stake. Raises MethodError.
 
-        Before a create: any complete scan since the start. To settle a create that has been open for a
+        Before a create: any complete scan since the start, or since a create of unknown outcome was last let
+        go, which may be this very one by another key. To settle a create that has been open for a
         while, and for a deletion: a scan from after that began; `deleting_since` is when it was first seen.
         Where the snapshot's own is good enough, as it mostly is, that very snapshot is returned.
         """
         attempt, deleted = snapshot.attempt, snapshot.object.metadata.deletion_timestamp
         unresolved = attempt is not None and attempt.unresolved is not None
-        if snapshot.scanned_at is not None and deleted is None and not unresolved:
+        if account.inventory.current and deleted is None and not unresolved:
             return snapshot
         await account.inventory.ready()
         if deleted is not None:
@@ -198,9 +204,10 @@ class Gatherer:
                 await account.inventory.scan(since=attempt.since + SERVER_ERROR_FOR)
             elif age >= SETTLE_BY_SCAN_AFTER:
                 await account.inventory.scan(since=attempt.since + SETTLE_BY_SCAN_AFTER)
-        return self._with_inventory(snapshot, account)
+        return self.with_inventory(snapshot, account)
 
-    def _with_inventory(self, snapshot: Snapshot, account: Account) -> Snapshot:
+    def with_inventory(self, snapshot: Snapshot, account: Account) -> Snapshot:
+        """Return the snapshot with what the account's inventory has for it by now."""
         marked = tuple(entry for owner in snapshot.owners for entry in account.inventory.of(owner))
         return replace(
             snapshot,
@@ -210,6 +217,8 @@ class Gatherer:
             doubted=self.doubtful(snapshot.object, account),
             account_changed=account.inventory.mass_absence,
             vanished=frozenset(i for i in snapshot.evidence if account.inventory.vanished(i)),
+            listed_at=account.inventory.listed_at,
+            listed=_listed(snapshot, account.inventory),
         )
 
     def doubtful(self, obj: MethodSecret, account: Account) -> bool:
@@ -253,3 +262,9 @@ class Gatherer:
         if self._default_key.value is None:
             return Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.NO_DEFAULT_KEY)
         return self._default_key.value
+
+
+def _listed(snapshot: Snapshot, inventory: Inventory) -> frozenset[str]:
+    """Return those of the ids that were asked about which the list shows; none where that is refused."""
+    asked = snapshot.evidence.keys() | snapshot.missing.keys()
+    return frozenset(i for i in asked if inventory.has(i)) if not inventory.refused else frozenset()

@@ -75,8 +75,11 @@ class Reconciler:
         metrics.FINDINGS.labels(reason=finding.reason.value).inc()
         if finding.secret is not None:
             # From here on the id may be known to nobody but this finding, until it is written.
-            memory.attempt, memory.unwritten = None, finding
-        return await self._write(key, self._cache.get(key) or obj, finding, memory)
+            memory.attempt, memory.sent_to, memory.unwritten = None, None, finding
+        fresh = self._cache.get(key)
+        if fresh is None or fresh.metadata.uid != obj.metadata.uid:
+            fresh = obj  # the write finds out that it is gone: its successor is not what this was found of
+        return await self._write(key, fresh, finding, memory)
 
     def doubt(self, key: str) -> None:
         """Look at this object once more even if its status says that all is well."""
@@ -92,7 +95,7 @@ class Reconciler:
 
     def _forget(self, key: str) -> None:
         _, memory = self._memories.pop(key, ("", Memory()))
-        memory.close()
+        memory.abandon()
 
     async def _write(self, key: str, obj: MethodSecret, finding: Finding, memory: Memory) -> Retry:
         """Write what a finding gives, rebased on the object as it is; nothing where nothing differs."""
@@ -116,7 +119,8 @@ class Reconciler:
             fresh = await self._fresh(key, obj) if result == "conflict" else None
             if fresh is None:
                 self._lost(finding)
-                break
+                memory.unwritten = None
+                return finding.retry
             obj = fresh
         else:
             return "backoff"

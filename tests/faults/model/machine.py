@@ -28,6 +28,8 @@ WORLDS: Final = (
     Rules(keys_expire=True, meddling=True),
     Rules(lists_fail=True, late_calls=True, two_operators=True),
     Rules(keys_expire=True, lists_fail=True, late_calls=True, meddling=True),
+    Rules(reads_lag=True),
+    Rules(keys_expire=True, reads_lag=True, meddling=True),
 )
 
 FATES: Final = ("gone", "landed", "landed", "late")
@@ -137,6 +139,20 @@ class Machine(RuleBasedStateMachine):
             self.world.network.arrive(call)
         self.world.network.lose(call, _error(call, 0))
 
+    @precondition(lambda self: any(call.refuse for call in self.world.network.calls))
+    @rule(other=st.none() | SPECS, landed=st.booleans(), seen=st.booleans())
+    def replace_in_create(self, other: Object | None, landed: bool, seen: bool) -> None:  # noqa: FBT001 - drawn
+        """Delete the object and apply it anew while its create is on its way, and lose the answer."""
+        call = next(call for call in self.world.network.calls if call.refuse)
+        obj = self.world.cluster.object
+        self.edit(other or (obj["spec"] if obj is not None else {}), "delete and apply")
+        if seen:
+            for process in self.world.processes:
+                process.deliver(objects=2)
+        if landed:
+            self.world.network.arrive(call)
+        self.world.network.lose(call, _error(call, 0))
+
     @precondition(lambda self: self.world.processes)
     @rule(
         index=st.integers(0, 1), fates=st.lists(st.sampled_from(FATES), max_size=3), again=st.integers(0, 3)
@@ -195,6 +211,13 @@ class Machine(RuleBasedStateMachine):
         self.world.method.refuses_lists = refused
         self.world.method.list_lag = lag
         self.world.method.read_lag = min(lag, 50.0)
+
+    @precondition(lambda self: self.world.rules.reads_lag)
+    @rule(lag=st.sampled_from([0.0, 50.0, 200.0]))
+    def reads(self, lag: float) -> None:
+        """Let reads lag behind lists: for less than a deletion waits for them."""
+        self.world.note(f"reads behind by {lag:g} s")
+        self.world.method.read_lag = lag
 
     # --- what people do -------------------------------------------------------------------------
 

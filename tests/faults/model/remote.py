@@ -6,7 +6,7 @@ carried out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -70,15 +70,18 @@ class Method:
     secrets: dict[str, Stored] = field(default_factory=dict)
     keys: dict[str, _Key] = field(default_factory=dict)
 
-    def active(self, uid: str | None = None, wanted: str | None = None) -> list[Stored]:
-        """Return the active secrets of an object (and a revision)."""
-        return [
-            stored
-            for stored in self.secrets.values()
-            if stored.status == ACTIVE
-            and (uid is None or (stored.marker is not None and stored.marker.uid == uid))
-            and (wanted is None or (stored.marker is not None and stored.marker.revision == wanted))
-        ]
+    def active(self, uid: str) -> list[Stored]:
+        """Return the active secrets of an object."""
+        return [stored for stored, marker in self._marked() if marker.uid == uid]
+
+    def twins(self, owner: str, wanted: str) -> list[Stored]:
+        """Return the active secrets of an owner and a revision, whichever object of that name made them."""
+        return [s for s, marker in self._marked() if (marker.owner, marker.revision) == (owner, wanted)]
+
+    def _marked(self) -> Iterator[tuple[Stored, Marker]]:
+        for stored in self.secrets.values():
+            if stored.status == ACTIVE and (marker := stored.marker) is not None:
+                yield stored, marker
 
     def create(self, value: str, metadata: Mapping[str, JsonValue], key: str) -> Created:
         """Create a secret, or repeat what this key was answered with. Raises MethodError."""
@@ -92,7 +95,7 @@ class Method:
             replayed = RemoteSecret(id=known.answer.id, status=ACTIVE)
             return Created(secret=replayed, replayed=True, request_id=None)
         marker = self._marker(value, metadata)
-        self.judge_create(marker, self.active(marker.uid, marker.revision))
+        self.judge_create(marker, self.twins(marker.owner, marker.revision))
         now = self.clock.seconds
         stored = Stored(
             id=f"sec_{len(self.secrets)}",

@@ -6,12 +6,11 @@ A failure shows the history's trace. `make soak` looks further, and makes the hi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -24,7 +23,7 @@ from tests.faults.model.world import Rules
 
 # The same histories in every run; for others, take derandomize away.
 QUICK = settings(
-    max_examples=150,
+    max_examples=200,
     stateful_step_count=60,
     deadline=None,
     derandomize=True,
@@ -40,15 +39,6 @@ LONG = settings(
     derandomize=False,
     phases=[Phase.generate, Phase.shrink],
 )
-
-
-@pytest.fixture(autouse=True)
-def silence() -> Iterator[None]:
-    """Log nothing: a log line takes longer than a step."""
-    former = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    yield
-    structlog.configure(**former)
 
 
 def machine(*worlds: Rules) -> type[Machine]:
@@ -139,4 +129,4 @@ class Mutant(NamedTuple):
 def test_a_rule_taken_away_is_missed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mutant.module, mutant.name, mutant.instead)
     with pytest.raises(Violation, match=mutant.seen):
-        run_state_machine_as_test(machine(mutant.world), settings=settings(QUICK, max_examples=1000))
+        run_state_machine_as_test(machine(mutant.world), settings=settings(QUICK, max_examples=3000))

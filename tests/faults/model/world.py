@@ -27,11 +27,14 @@ class Rules:
     """What may befall this world.
 
     Where keys are kept for ever, or where they are not but lists are whole and no call outlives its sender,
-    the promise is strict: no second secret of one object and revision, not even for a moment.
+    the promise is strict: no second secret of one object and revision, not even for a moment. An object that
+    is applied anew makes other keys, so only lists tell of what its predecessor made. Where only reads lag,
+    lists tell the truth: nothing is believed to be gone that they show.
     """
 
     keys_expire: bool = False
     lists_fail: bool = False
+    reads_lag: bool = False
     late_calls: bool = False
     two_operators: bool = False
     meddling: bool = False
@@ -39,7 +42,12 @@ class Rules:
     @property
     def strict(self) -> bool:
         """Whether a second secret may not exist even until the healer comes."""
-        return not self.keys_expire or not (self.lists_fail or self.late_calls or self.two_operators)
+        return not self.keys_expire or self.told_by_lists
+
+    @property
+    def told_by_lists(self) -> bool:
+        """Whether lists show all there is: then two objects of one name have no second secret either."""
+        return not (self.lists_fail or self.late_calls or self.two_operators)
 
 
 class World:
@@ -142,8 +150,10 @@ class World:
         self._owned.add(marker.uid)
         if marker.owner != OURS:
             raise Violation(f"a create in the name of {marker.owner}")
-        if twins and self.rules.strict:
-            raise Violation(f"a second secret of {marker}, beside {[twin.id for twin in twins]}")
+        own = [twin.id for twin in twins if twin.marker is not None and twin.marker.uid == marker.uid]
+        beside = [twin.id for twin in twins] if self.rules.told_by_lists else own
+        if beside and self.rules.strict:
+            raise Violation(f"a second secret of {marker}, beside {beside}")
 
     def _judge_delete(self, stored: Stored) -> None:
         marker = stored.marker

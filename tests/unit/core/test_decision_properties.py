@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from methodsecret_operator.core import identity
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.decision import created, decide
 from methodsecret_operator.core.outcome import failed, gone
-from methodsecret_operator.core.resource import FINALIZER, MethodSecret
+from methodsecret_operator.core.resource import FINALIZER, DeletionPolicy, Environment, MethodSecret
 from methodsecret_operator.core.snapshot import (
     AccountReady,
     Action,
@@ -24,6 +24,7 @@ from methodsecret_operator.core.snapshot import (
     Examine,
     Finding,
     Leave,
+    ListAnew,
     Problem,
     SetFinalizer,
     Snapshot,
@@ -196,6 +197,8 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         evidence=draw(st.dictionaries(IDS, st.none() | remotes, max_size=2)),
         marked=tuple(draw(st.lists(MARKED, max_size=3, unique_by=lambda entry: entry.id))),
         scanned_at=draw(st.none() | TIMES),
+        listed_at=draw(st.none() | TIMES),
+        listed=draw(st.frozensets(IDS, max_size=2)),
         doubted=draw(st.booleans()),
         missing=draw(st.dictionaries(IDS, TIMES, max_size=2)),
         account_changed=draw(st.booleans()),
@@ -253,7 +256,7 @@ def check_finding(whole: Snapshot, finding: Finding) -> None:
 @given(snapshots())
 def test_every_world_calls_for_one_action_always_the_same(whole: Snapshot) -> None:
     action = decide(whole)
-    assert isinstance(action, Leave | Confirm | Examine | Create | Delete | SetFinalizer | Finding)
+    assert isinstance(action, Leave | Confirm | ListAnew | Examine | Create | Delete | SetFinalizer | Finding)
     assert decide(replace(whole, object=copy.deepcopy(whole.object))) == action
     if isinstance(action, Finding):
         check_finding(whole, action)
@@ -294,25 +297,54 @@ def test_a_deleted_object_makes_nothing_new_and_gets_no_finalizer(whole: Snapsho
 
 
 @gen.EXAMPLES
-@given(snapshots())
-def test_where_the_account_seems_another_nothing_missing_is_made_anew(whole: Snapshot) -> None:
-    status = whole.object.status
+@given(snapshots(), VALUES, st.sampled_from(get_args(Environment)))
+def test_where_the_account_seems_another_nothing_is_made_there(
+    whole: Snapshot, value: str, environment: Environment
+) -> None:
+    """Not what is missing, and no other value either: it may be the wrong account."""
+    obj, status = whole.object, whole.object.status
+    in_the_way: dict[str, Any] = {"deletion_timestamp": None, "annotations": {}, "finalizers": ()}
+    plain = obj.model_copy(
+        update={
+            "metadata": obj.metadata.model_copy(update=in_the_way),
+            "spec": obj.spec.model_copy(update={"deletion_policy": DeletionPolicy.RETAIN, "metadata": None}),
+        }
+    )
     asked = replace(
         whole,
+        object=plain,
+        account=AccountReady(environment=environment),
+        source=gen.source(value),
         account_changed=True,
         doubted=True,
         trusted=True,
         attempt=None,
         evidence={**whole.evidence, status.id or "": None},
     )
-    token = whole.object.metadata.annotations.get(gen.ROTATE)
-    if status.id is None or token not in (None, status.last_handled_rotation_at):
-        return
-    action = decide(asked)
+    assert status.id is None or not isinstance(decide(asked), Create)
+
+
+@gen.EXAMPLES
+@given(snapshots())
+def test_what_a_list_shows_is_not_made_anew(whole: Snapshot) -> None:
+    """A GET that does not know it, for however long, is outweighed by a list that does."""
+    status = whole.object.status
+    shown = replace(
+        whole,
+        attempt=None,
+        trusted=True,
+        doubted=True,
+        evidence={**whole.evidence, status.id or "": None},
+        missing={status.id or "": gen.later(hours=-1)},
+        listed=frozenset({status.id or ""}),
+    )
+    action = decide(shown)
     source = status.adopted or status.source
-    if isinstance(action, Create):
-        # Only where the value is another than the one that is missing.
-        assert source is None or action.revision != source.revision
+    if status.id is None or source is None or status.status == "deleted" or not isinstance(action, Create):
+        return
+    token = whole.object.metadata.annotations.get(gen.ROTATE)
+    adopted = status.adopted is not None and token not in (None, status.last_handled_rotation_at)
+    assert adopted or action.revision != source.revision
 
 
 @gen.EXAMPLES

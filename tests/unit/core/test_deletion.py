@@ -19,6 +19,7 @@ from methodsecret_operator.core.snapshot import (
     Delete,
     Finding,
     Leave,
+    ListAnew,
     Problem,
     SetFinalizer,
     Snapshot,
@@ -168,6 +169,54 @@ ELSEWHERE = [
 ]
 
 
+LISTED = frozenset({SECRET_ID})
+
+
+def contradicted(since: float = 0.0, **world: Any) -> Snapshot:  # noqa: ANN401 - Snapshot's fields
+    """Return a deletion whose id Method lists, but does not know when asked; `since` is seconds ago."""
+    apart: dict[str, Any] = {"account_changed": False, "listed": LISTED}
+    return absent(since, **(apart | world))
+
+
+def awaited(retry: float) -> Finding:
+    """Return what is said of an id that is listed and not known."""
+    said = finding(contradicted(), Reason.PENDING, Sentence.LISTED_AT_DELETION, id=SECRET_ID)
+    return replace(said, retry=retry)
+
+
+CONTRADICTED = [
+    Row("a 404 does not outweigh the list", contradicted(), awaited(60.0)),
+    Row("nor for 59 s", contradicted(59.0), awaited(60.0)),
+    Row(
+        "after 60 s the account is listed again",
+        contradicted(60.0, listed_at=gen.NOW - timedelta(minutes=1)),
+        ListAnew(since=gen.NOW - timedelta(minutes=1)),
+    ),
+    Row("which shows it still", contradicted(60.0, listed_at=gen.NOW), awaited(60.0)),
+    Row("or not: then it is gone", contradicted(60.0, listed=frozenset()), RELEASE),
+    Row("where listing is refused the 404 stands alone", contradicted(listed=frozenset()), RELEASE),
+    Row(
+        "it does not hold the object for ever: the id that may stay is told",
+        contradicted(60.0, listed_at=gen.NOW, deletion_timeout=60.0),
+        SetFinalizer(present=False, undone=(SECRET_ID,)),
+    ),
+    Row(
+        "nor a namespace that goes, counted from the deletion",
+        contradicted(deletion_timeout=60.25, namespace_terminating=True),
+        SetFinalizer(present=False, undone=(SECRET_ID,)),
+    ),
+    Row("others are deleted meanwhile", contradicted(obj=gone(superseded=[old(1)])), Confirm("sec_old1")),
+    Row(
+        "one that may be in another account is told first",
+        contradicted(
+            obj=gone(superseded=[old(1)]), evidence={"sec_old1": None}, account_changed=True,
+            listed=frozenset({"sec_old1"}),
+        ),
+        held(absent(), retry=60.0),
+    ),
+]  # fmt: skip
+
+
 def marked(**changed: str) -> Snapshot:
     """Return a deletion whose secret carries another marker than ours in something."""
     remote = gen.remote(SECRET_ID, metadata=gen.marker(**changed))
@@ -249,7 +298,7 @@ NO_WAY = [
 ]  # fmt: skip
 
 
-TABLE = [*WHOLE, *ELSEWHERE, *OWNERSHIP, *UNSETTLED, *NO_WAY]
+TABLE = [*WHOLE, *ELSEWHERE, *CONTRADICTED, *OWNERSHIP, *UNSETTLED, *NO_WAY]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.reason)
@@ -392,6 +441,31 @@ FORMER = [
             account_changed=True,
         ),
         (["sec_old1", "sec_old2"], ["sec_old1"], 60.0),
+    ),
+    Former(
+        "not known and listed: still named, and asked for again",
+        expiring(DELETING, evidence={"sec_old1": None}, listed=frozenset({"sec_old1"})),
+        (["sec_old1"], ["sec_old1"], 60.0),
+    ),
+    Former(
+        "or sooner, where another is due",
+        expiring(
+            DELETING,
+            old(2, supersededAt=at(minutes=59, seconds=30)),
+            evidence={"sec_old1": None},
+            listed=frozenset({"sec_old1"}),
+        ),
+        (["sec_old1", "sec_old2"], ["sec_old1"], 30.0),
+    ),
+    Former(
+        "for 60 s: the account is listed again",
+        expiring(
+            DELETING,
+            evidence={"sec_old1": None},
+            listed=frozenset({"sec_old1"}),
+            missing={"sec_old1": gen.NOW - timedelta(minutes=1)},
+        ),
+        ListAnew(since=gen.NOW - timedelta(minutes=1)),
     ),
     Former(
         "gone, and the next is due",

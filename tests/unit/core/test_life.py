@@ -24,6 +24,7 @@ from methodsecret_operator.core.snapshot import (
     Examine,
     Finding,
     Leave,
+    ListAnew,
     Problem,
     SetFinalizer,
     Snapshot,
@@ -34,6 +35,7 @@ from tests.unit.gen import CLUSTER, NAME, NAMESPACE, NOW, SECRET_ID, SECRET_UID,
 
 ON_REQUEST = gen.raw_spec(rotation={"policy": "OnRequest"})
 DELETE = gen.raw_spec(deletionPolicy="Delete")
+LISTED: dict[str, Any] = {"listed": frozenset({SECRET_ID})}
 ROTATED = {"annotations": {gen.ROTATE: "r1"}}
 OTHER = gen.revision(value="former value")
 LOST_KEY = gen.revision(key=identity.DigestKey(b"the digest key that was lost, say"))
@@ -42,6 +44,7 @@ OLD_KEY_SOURCE = {"uid": SECRET_UID, "revision": LOST_KEY, "resourceVersion": SE
 HELD = Source(uid=SECRET_UID, revision=gen.revision(), resource_version=SECRET_VERSION)
 LONG_AGO = gen.later(seconds=-60)
 JUST_NOW = gen.later(seconds=-59)
+TEN = timedelta(minutes=10)
 CREATE = gen.create()
 
 
@@ -106,6 +109,16 @@ LINKING = [
             missing={"sec_marked1": gen.NOW - MISSING_FOR},
         ),
         CREATE,
+    ),
+    Row(
+        "unless the list shows it still: then that is read again first",
+        gen.snapshot(
+            marked=(gen.marked(),),
+            evidence={"sec_marked1": None},
+            missing={"sec_marked1": gen.NOW - MISSING_FOR},
+            listed=frozenset({"sec_marked1"}),
+        ),
+        ListAnew(since=gen.NOW - MISSING_FOR),
     ),
     Row(
         "deleted by now",
@@ -194,6 +207,19 @@ LOST_DIGEST_KEY = [
         (Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST, None),
     ),
     Row(
+        "nor is that version proof of what another environment holds: the id stayed in the former one",
+        gen.snapshot(held_by_a_lost_key(), account=AccountReady(environment="sandbox")),
+        (Reason.ACCOUNT_CHANGED, Sentence.ACCOUNT_CHANGED, None),
+    ),
+    Row(
+        "where no environment is known, none has changed",
+        gen.snapshot(
+            gen.synced(status={"source": OLD_KEY_SOURCE, "environment": None}),
+            account=AccountReady(environment="sandbox"),
+        ),
+        (Reason.SYNCED, Sentence.SYNCED, None),
+    ),
+    Row(
         "edited by somebody since the key was lost: its marker, under that key, still names this very object",
         gen.snapshot(
             gen.synced(),
@@ -275,6 +301,37 @@ DRIFT = [
     ),
     Row("unknown for 60 s: believed", doubted(missing=MISSED), CREATE),
     Row(
+        "unknown for 60 s, and listed: before either is believed the account is listed again",
+        doubted(missing=MISSED, **LISTED, listed_at=LONG_AGO),
+        ListAnew(since=LONG_AGO),
+    ),
+    Row(
+        "not again within 60 s, however long that list took: it goes on waiting",
+        doubted(missing=MISSED, **LISTED, scanned_at=LONG_AGO, listed_at=JUST_NOW),
+        (Reason.PENDING, Sentence.MISSING, None),
+    ),
+    Row(
+        "but then it is, for as long as the two contradict each other",
+        doubted(missing={SECRET_ID: LONG_AGO - TEN}, **LISTED, listed_at=LONG_AGO),
+        ListAnew(since=LONG_AGO - TEN),
+    ),
+    Row(
+        "listed by our own answer only: the first list of all",
+        doubted(missing=MISSED, **LISTED),
+        ListAnew(since=LONG_AGO),
+    ),
+    Row(
+        "listed, and unknown for 59 s: not yet",
+        doubted(missing={SECRET_ID: JUST_NOW}, **LISTED, listed_at=LONG_AGO),
+        (Reason.PENDING, Sentence.MISSING, None),
+    ),
+    Row(
+        "a clock that was put back lists nothing anew",
+        doubted(missing=MISSED, **LISTED, listed_at=gen.later(hours=1)),
+        (Reason.PENDING, Sentence.MISSING, None),
+    ),
+    Row("deleted, says its GET: no list outweighs that", doubted(remote=GONE, **LISTED), CREATE),
+    Row(
         "another id's absence says nothing",
         doubted(missing={"sec_other": LONG_AGO}),
         (Reason.PENDING, Sentence.MISSING, None),
@@ -317,6 +374,38 @@ DRIFT = [
     Row(
         "unless a rotation is requested",
         doubted(gen.synced(**ROTATED), missing=MISSED, account_changed=True),
+        CREATE,
+    ),
+    Row(
+        "nor is a changed value stored in what may be the wrong account",
+        doubted(changed(), missing=MISSED, account_changed=True),
+        (Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING, None),
+    ),
+    Row(
+        "whether the id is among the missing is asked first",
+        gen.snapshot(changed(), doubted=True, account_changed=True),
+        Confirm(SECRET_ID),
+    ),
+    Row(
+        "also where only a GET has missed it so far",
+        gen.snapshot(changed(), missing=MISSED, account_changed=True),
+        Confirm(SECRET_ID),
+    ),
+    Row(
+        "one that is there is of this account, and the changed value is stored",
+        doubted(changed(), gen.remote(SECRET_ID), account_changed=True),
+        CREATE,
+    ),
+    Row(
+        "the changed value is stored where a rotation is requested",
+        doubted(
+            gen.synced(status={"source": FORMER_SOURCE}, **ROTATED), missing=MISSED, account_changed=True
+        ),
+        CREATE,
+    ),
+    Row(
+        "with no id in the status nothing is missing",
+        gen.snapshot(account_changed=True),
         CREATE,
     ),
     Row(
@@ -376,8 +465,6 @@ NEXT = replace(
     idempotency_key=identity.idempotency_key(uid=UID, revision=OTHER, ordinal=1),
 )
 DONE = (gen.marked(revision=OTHER),)
-TEN = timedelta(minutes=10)
-
 SETTLING = [
     Row("not in any scan: the same again", gen.snapshot(**OPEN), FORMER_CREATE),
     Row("in the inventory: asked about", gen.snapshot(**OPEN, marked=DONE), Confirm("sec_marked1")),
@@ -413,6 +500,17 @@ SETTLING = [
         "5xx for ten minutes, and a scan from after that without it: another key",
         gen.snapshot(**OPEN, scanned_at=SINCE + TEN),
         NEXT,
+    ),
+    Row(
+        "unless that scan shows it, though a GET does not know it: it may be there",
+        gen.snapshot(
+            **OPEN,
+            marked=DONE,
+            evidence={"sec_marked1": None},
+            scanned_at=SINCE + TEN,
+            listed=frozenset({"sec_marked1"}),
+        ),
+        FORMER_CREATE,
     ),
     Row(
         "another operator may have had more luck: its id in the status is asked about, before another key",
@@ -517,6 +615,13 @@ ADOPTION = [
         Confirm("sec_marked1"),
     ),
     Row(
+        "one of ours that another object has adopted since is not: it adopts what it is told to",
+        gen.snapshot(
+            gen.method_secret(spec=ADOPTS), marked=(gen.marked(),), claimed=frozenset({"sec_marked1"})
+        ),
+        Examine("sec_wanted"),
+    ),
+    Row(
         "nor where the marked one holds another value",
         gen.snapshot(gen.method_secret(spec=ADOPTS), marked=(gen.marked(revision=OTHER),)),
         CREATE,
@@ -582,6 +687,8 @@ def test_what_is_decided(row: Row) -> None:
 
 def _filled(sentence: Sentence, whole: Snapshot, secret_id: str | None) -> str:
     names: dict[str, Any] = {"id": secret_id or whole.object.status.id, "secret": "acme", "key": "api-key"}
+    names |= {"former": whole.object.status.environment}
+    names |= {"environment": getattr(whole.account, "environment", "")}
     return sentence.format(**names, adopt="sec_wanted", claimed_by="payments/other")
 
 

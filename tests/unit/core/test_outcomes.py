@@ -371,6 +371,16 @@ def test_a_replayed_secret_that_is_not_there_may_still_appear() -> None:
     assert found.pending == PendingCreate(revision=create.revision, ordinal=0)
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_replayed_secret_missing_for_long_ends_its_key_unless_it_is_listed(*, listed: bool) -> None:
+    whole = gen.snapshot(
+        missing={"sec_new1": gen.later(seconds=-60)}, listed=frozenset({"sec_new1"} if listed else ())
+    )
+    create = gen.create(whole)
+    _, attempt = gone(whole, create, "sec_new1", deleted=False)
+    assert (attempt.unresolved is create, attempt.ordinal) == ((True, 0) if listed else (False, 1))
+
+
 # --- unconfirmed ------------------------------------------------------------------------------------
 
 

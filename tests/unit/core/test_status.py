@@ -126,6 +126,26 @@ def test_superseded_is_bounded_and_the_oldest_go_first() -> None:
     assert [status.superseded[0].id, status.superseded[-1].id] == ["sec_old1", gen.SECRET_ID]
 
 
+def test_one_whose_delete_was_sent_is_never_cut() -> None:
+    """Without its mark it could be linked again, while the DELETE is still on its way."""
+    entries = [old(0, deleting=True), old(1, deleting=True)]
+    entries += [old(number) for number in range(2, SUPERSEDED_LIMIT)]
+    former = gen.synced(status={"superseded": entries})
+    status = summarize(former, gen.finding(base_id=gen.SECRET_ID), now=gen.NOW)
+    assert len(status.superseded) == SUPERSEDED_LIMIT
+    assert [entry.id for entry in status.superseded[:3]] == ["sec_old0", "sec_old1", "sec_old3"]
+    assert status.superseded[-1].id == gen.SECRET_ID
+
+
+def test_where_all_are_being_deleted_the_newest_waits_for_room() -> None:
+    """The inventory has it, and it joins again (core.deletion.extras)."""
+    former = gen.synced(
+        status={"superseded": [old(number, deleting=True) for number in range(SUPERSEDED_LIMIT)]}
+    )
+    status = summarize(former, gen.finding(base_id=gen.SECRET_ID), now=gen.NOW)
+    assert status.superseded == former.status.superseded
+
+
 def test_an_opinion_leaves_id_source_and_environment_alone() -> None:
     pending = PendingCreate(revision="1:k:d", ordinal=1)
     found = gen.finding(

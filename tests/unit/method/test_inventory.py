@@ -81,6 +81,62 @@ async def test_a_scan_is_made_anew_for_who_needs_a_later_one() -> None:
         assert inventory.scanned_at > began
 
 
+async def test_a_scan_from_before_a_create_was_let_go_serves_nobody_any_more() -> None:
+    """Whoever is ready after that knows what the create has come to; one scan is enough for all."""
+    async with world() as (emulator, inventory, _):
+        await inventory.ready()
+        (stray,) = await emulator.control.seed(metadata=dict(gen.marker()), api_key=KEY)
+        inventory.outdate()
+        assert not inventory.current
+        await asyncio.gather(*(inventory.ready() for _ in range(3)))
+        assert (ids(inventory), inventory.current) == ({stray}, True)
+        await inventory.ready()
+        assert await emulator.control.count("list") == 2
+
+
+async def test_a_scan_that_was_under_way_when_a_create_was_let_go_is_no_answer() -> None:
+    async with world() as (emulator, inventory, clock):
+        held = await emulator.control.add_fault("list", "hold", when="after")
+        waiting = asyncio.create_task(inventory.ready())
+        await emulator.control.wait_held(held)
+        (stray,) = await emulator.control.seed(metadata=dict(gen.marker()), api_key=KEY)
+        inventory.outdate()
+        ready = asyncio.create_task(inventory.ready())
+        clock.now -= timedelta(hours=1)  # which scan was first is not told by the time of day
+        await emulator.control.release(held)
+        await asyncio.gather(waiting, ready)
+        assert ids(inventory) == {stray}
+        assert await emulator.control.count("list") == 2
+
+
+async def test_where_listing_is_refused_a_create_that_was_let_go_holds_up_nobody() -> None:
+    async with world() as (emulator, inventory, _):
+        await emulator.control.add_fault("list", "status", status=403, count=None)
+        inventory.outdate()
+        for _ in range(2):
+            await inventory.ready()
+        assert (inventory.refused, await emulator.control.count("list")) == (True, 1)
+
+
+async def test_another_scan_is_another_and_began_late_enough() -> None:
+    async with world() as (emulator, inventory, clock):
+        await inventory.ready()
+        held = await emulator.control.add_fault("list", "hold", when="after")
+        running = asyncio.create_task(inventory.scan(since=clock()))
+        await emulator.control.wait_held(held)
+        since = clock()
+        again = asyncio.create_task(inventory.scan_again(since=since))
+        await asyncio.sleep(0)
+        await emulator.control.release(held)
+        await asyncio.gather(running, again)
+        assert await emulator.control.count("list") == 3  # the one that was under way began too early
+        await inventory.scan_again(since=since)
+        assert await emulator.control.count("list") == 4  # late enough as the last one was
+        assert inventory.scanned_at is not None
+        assert inventory.listed_at is not None
+        assert since <= inventory.scanned_at < inventory.listed_at
+
+
 async def test_a_clock_that_was_put_back_does_not_keep_a_scan_going() -> None:
     """A scan that began after it was asked for is late enough, whatever the time of day says."""
     async with world() as (emulator, inventory, clock):

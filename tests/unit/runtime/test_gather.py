@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
 
 from methodsecret_operator.core.conditions import Reason
+from methodsecret_operator.core.identity import DigestKey
 from methodsecret_operator.core.resource import MethodSecret
 from methodsecret_operator.core.snapshot import Attempt, Problem, Snapshot
 from methodsecret_operator.method.accounts import Account
 from tests.unit import gen
-from tests.unit.runtime.kube_server import KubeServer
+from tests.unit.runtime.kube_server import SERVED, KubeServer
 from tests.unit.runtime.test_drift import World, world
 
 __all__ = ["world"]
@@ -145,3 +147,53 @@ async def test_the_id_that_the_inventory_has_not_is_doubted(world: World, server
         whole = await world.gatherer.inventory_ready(whole, account, deleting_since=None)
         assert (secret_id, whole.doubted) == (secret_id, doubted)
         assert not whole.account_changed
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_what_the_list_shows_of_the_ids_that_were_asked_about(world: World, *, refused: bool) -> None:
+    shown, other = await world.seed(), await world.seed(uid="another")
+    whole, account = await gather(world)
+    assert account is not None
+    await account.inventory.ready()
+    if refused:
+        await world.emulator.control.add_fault("list", "status", status=403, count=None)
+        await account.inventory.scan(since=world.clock())
+    asked = replace(whole, evidence={shown: None}, missing={"sec_unknown": world.now})
+    asked = world.gatherer.with_inventory(asked, account)
+    assert {entry.id for entry in asked.marked} == {shown, other}
+    assert asked.listed == (frozenset() if refused else {shown})
+    assert asked.scanned_at is not None
+    assert asked.listed_at is not None
+    assert asked.listed_at > asked.scanned_at
+
+
+class Mark(NamedTuple):
+    """Whose mark a secret to be adopted carries, the object of that name being gone, and who may be alive."""
+
+    reason: str
+    marker: dict[str, str]
+    alive: bool
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Mark("of this cluster, and gone", {}, alive=False),
+        Mark("under a former name of the cluster", {"owner": "old-name/a/b"}, alive=False),
+        Mark("another cluster's", {"owner": "other/a/b"}, alive=True),
+        Mark(
+            "our name under a digest key that we do not hold: another cluster may go by it",
+            {"revision": gen.revision(key=DigestKey(b"a digest key that another has"))},
+            alive=True,
+        ),
+        Mark("our name with what is no revision", {"revision": "what"}, alive=True),
+    ],
+    ids=lambda row: row.reason,
+)
+async def test_whose_mark_stands_in_the_way_of_an_adoption(
+    world: World, server: KubeServer, row: Mark
+) -> None:
+    server.documents[f"{SERVED}/methodsecrets"] = {"metadata": {"resourceVersion": "1"}, "items": []}
+    remote = gen.remote(metadata=gen.marker(**row.marker))
+    found = await world.gatherer.examine(gen.method_secret(), remote.id, remote)
+    assert (found.claimed_by, found.owner_alive) == (None, row.alive)

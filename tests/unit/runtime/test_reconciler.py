@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -206,3 +207,105 @@ async def test_a_secret_made_anew_that_the_watch_has_not_told_of_is_read_once(
         assert here.status["conditions"][0]["reason"] == "Synced"
         assert server.seen.count(GET_SECRET) == 1
         assert here.woken == []
+
+
+# --- applied anew -----------------------------------------------------------------------------------
+
+ANEW = "0b0c7b0e-5555-4222-8333-944444444444"
+
+
+def anew(**changed: Any) -> dict[str, Any]:  # noqa: ANN401 - as in gen.raw_object
+    """Return another object by that name, as it is right after it was applied."""
+    return gen.raw_object(uid=ANEW, version=200, **changed)
+
+
+@pytest.mark.parametrize("seen", ["while its create is on its way", "after that", "as deleted, then as new"])
+async def test_a_create_of_unknown_outcome_is_looked_for_when_its_object_is_applied_anew(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator, seen: str
+) -> None:
+    """The new uid makes another idempotency key: only a list from after that tells what was made."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object())
+        held = await emulator.control.add_fault("create", "hang", when="after")
+        looking = asyncio.create_task(here.reconciler.reconcile(KEY))
+        await emulator.control.wait_held(held)
+        if seen == "while its create is on its way":
+            here.put(anew())
+        await emulator.control.release(held)
+        await looking
+        if seen == "as deleted, then as new":
+            here.cache.forget(server.documents.pop(PATH))
+            await here.reconciler.reconcile(KEY)
+        if seen != "while its create is on its way":
+            here.put(anew())
+        await here.reconciler.reconcile(KEY)
+        [stored] = await emulator.control.secrets()
+        assert (here.status["id"], await emulator.control.count("create")) == (stored["id"], 1)
+        assert await emulator.control.count("list") == 2  # one for all, and one for what was let go
+
+
+async def test_what_was_found_of_an_object_is_not_said_of_its_successor(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """The new one may ask for something else, and would be called Synced with what it does not want."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object())
+        held = await emulator.control.add_fault("create", "hold", when="after")
+        looking = asyncio.create_task(here.reconciler.reconcile(KEY))
+        await emulator.control.wait_held(held)
+        here.put(anew(spec=gen.raw_spec(metadata={"team": "x"})))
+        await emulator.control.release(held)
+        await looking
+        assert "id" not in here.status
+        await here.reconciler.reconcile(KEY)
+        assert here.status["source"]["revision"] == gen.revision(metadata={"team": "x"})
+
+
+# --- a list and a GET that contradict each other ----------------------------------------------------
+
+
+async def test_what_is_listed_and_not_known_is_stored_again_only_after_a_list_without_it(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """However long its GET fails; and the account is not listed more than once a minute for it."""
+    key = API_KEY.get_secret_value()
+    [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    await emulator.control.seed(5, metadata=dict(gen.marker(owner="a/b/c")), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        accounts._now = lambda: here.now
+        here.put(gen.raw_object())
+        await emulator.control.add_fault("retrieve", "status", status=404, count=None)
+        for seconds, lists in ((0, 1), (59, 1), (1, 2), (59, 2), (1, 3), (600, 4)):
+            here.now += timedelta(seconds=seconds)
+            await here.reconciler.reconcile(KEY)
+            assert await emulator.control.count("list") == lists, seconds
+            assert await emulator.control.count("create") == 0
+        await emulator.control.vanish(there)
+        here.now += timedelta(seconds=60)
+        await here.reconciler.reconcile(KEY)
+        assert await emulator.control.count("create") == 1
+
+
+async def test_a_deletion_waits_for_a_list_without_what_a_get_does_not_know(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """Else Delete would be Retain, and nobody told. Known again, it is deleted; else the time-out ends it."""
+    key = API_KEY.get_secret_value()
+    [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=there)
+        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        fault = await emulator.control.add_fault("retrieve", "status", status=404, count=None)
+        for seconds in (0, 60, 120):
+            here.now += timedelta(seconds=seconds)
+            assert await here.reconciler.reconcile(KEY) == 60.0
+            assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER], seconds
+        await emulator.control.remove_fault(fault)
+        await here.reconciler.reconcile(KEY)
+        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        [stored] = await emulator.control.secrets()
+        assert stored["status"] == "deleted"
