@@ -205,9 +205,9 @@ class WorkQueue:
         self._closed = True
         for delayed in self._delayed.values():
             delayed.handle.cancel()
-        for planned in (
-            self._delayed, self._again, self._ready_since, *self._lanes, self._retries,
-        ):  # fmt: skip
+        for lane in self._lanes:
+            lane.clear()
+        for planned in (self._delayed, self._again, self._ready_since, self._retries):
             planned.clear()
         while self._getters:
             self._wake_one()
@@ -267,7 +267,7 @@ class WorkQueue:
     def _take(self) -> str:
         turns = (*range(self._next_lane, len(self._lanes)), *range(self._next_lane))
         number = next(turn for turn in turns if self._lanes[turn])
-        key = next(iter(self._lanes[number]))
+        key: str = next(iter(self._lanes[number]))
         self._next_lane = (number + 1) % len(self._lanes)
         for lane in self._lanes:
             lane.pop(key, None)
