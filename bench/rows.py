@@ -235,14 +235,14 @@ async def at_rest(place: Place, extent: Extent) -> Result:
 
 async def broken(place: Place, extent: Extent) -> Result:
     """Break many, time a few, repair all."""
-    quick = extent.quick
-    found = await scale.broken(place, extent.broken, probes=extent.probes, seconds=2 if quick else 10)
+    found = await scale.broken(place, extent.broken, probes=extent.probes)
     healthy = await burst(place, "operator", extent.broken)
     return [
         Figure(
             f"{extent.broken:,} broken objects: a new one Ready, p99",
             percentile(found["fresh"], 0.99), "at most", 100, "ms",
-            note=f"p50 {percentile(found['fresh'], 0.5):.0f}, n = {extent.probes}",
+            note=f"p50 {percentile(found['fresh'], 0.5):.0f}, n = {extent.probes};"
+            f" {found['looks']:,} looks at broken ones meanwhile",
         ),
         Figure(
             f"{extent.broken:,} broken objects repaired at once: time ÷ that of a burst",

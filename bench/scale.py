@@ -15,6 +15,8 @@ from dev.controlplane.metrics import WRITES
 
 OTHERS_BYTES: Final = 8192
 _MEGABYTE: Final = 1_000_000
+_PROBES_AN_EDIT: Final = 10
+"""How many new objects are timed after each edit of the Secret that all broken ones refer to: some 3 s."""
 
 
 async def memory(place: Place, counts: tuple[int, ...], others: int) -> list[dict[str, Any]]:
@@ -148,10 +150,11 @@ async def _resyncs(place: Place, count: int) -> None:
         await asyncio.sleep(0.1)
 
 
-async def broken(place: Place, count: int, *, probes: int, seconds: int) -> dict[str, Any]:
-    """Let all objects refer to one Secret without the key, look at them again and again, then repair it.
+async def broken(place: Place, count: int, *, probes: int) -> dict[str, Any]:
+    """Let all objects refer to one Secret without the key, then repair it.
 
-    Meanwhile new objects with Secrets of their own are timed.
+    Before that it is edited again and again, so that all of them are looked at all the time, and meanwhile
+    new objects with Secrets of their own are timed.
     """
     namespace, observer = await place.namespace(), Observer()
     await place.secret(namespace, "shared", other="x")
@@ -160,21 +163,32 @@ async def broken(place: Place, count: int, *, probes: int, seconds: int) -> dict
     await place.control.reset()
     before = await place.calls()
     patches = ("PATCH", "methodsecrets/status")
-    operator = Operator(place, namespace=namespace, RESYNC_SECONDS=str(seconds))
+    operator = Operator(place, namespace=namespace)
     latencies: list[float] = []
+    path = f"/api/v1/namespaces/{namespace}/secrets/shared"
+
+    async def edit(**data: str) -> None:
+        await place.send("PATCH", path, {"stringData": data}, kind="application/merge-patch+json")
+
     try:
         while (await place.calls())[patches] - before[patches] < count:
             await asyncio.sleep(0.5)
+        await quiet(operator.process)
+        gets = (await place.calls())["GET", "secrets"]
         async with observer.watching(place, namespace):
             for number in range(probes):
+                if number % _PROBES_AN_EDIT == 0:
+                    await edit(other=str(number))
                 latencies.append(await new_object(place, namespace, f"fresh-{number}", observer))
                 await asyncio.sleep(0.2)
-        body = {"stringData": {"value": "key_live_repaired"}}
-        path = f"/api/v1/namespaces/{namespace}/secrets/shared"
-        await place.send("PATCH", path, body, kind="application/merge-patch+json")
-        began, used = time.monotonic(), cpu(operator.process)
+        looks = (await place.calls())["GET", "secrets"] - gets
+        await quiet(operator.process)
+        used = cpu(operator.process)
+        await edit(value="key_live_repaired")
+        began = time.monotonic()
         await all_stored(place, namespace, count + probes)
         repaired = time.monotonic() - began
+        await quiet(operator.process)
         used = cpu(operator.process) - used
     finally:
         operator.stop()
@@ -185,6 +199,7 @@ async def broken(place: Place, count: int, *, probes: int, seconds: int) -> dict
     return {
         "objects": count,
         "fresh": latencies,
+        "looks": looks,
         "repaired_seconds": repaired,
         "repaired_rate": count / repaired,
         "cpu_each": used / count,
