@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from methodsecret_operator.core import salvage
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import finding, report
 from methodsecret_operator.core.identity import Marker, revision_key_id
@@ -39,6 +40,9 @@ def decide(s: Snapshot) -> Action:
     meta = s.object.metadata
     if FINALIZER not in meta.finalizers:
         return Leave()
+    if salvage.DELETION_POLICY in s.object.unread:
+        # What is deleted on a guess is lost; what is left on one is found by its marker.
+        return SetFinalizer(present=False, undone=tuple(_ids(s)))
     if s.object.spec.deletion_policy is DeletionPolicy.RETAIN:
         return SetFinalizer(present=False)
     if isinstance(s.account, Problem):

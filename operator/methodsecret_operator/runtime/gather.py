@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from pydantic import SecretStr
 
-from methodsecret_operator.core import identity, orphans
+from methodsecret_operator.core import identity, orphans, salvage
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.decision import SERVER_ERROR_FOR
 from methodsecret_operator.core.identity import DigestKey
@@ -246,6 +246,8 @@ class Gatherer:
             return False
 
     async def _api_key(self, obj: MethodSecret) -> SecretStr | Problem:
+        if salvage.ACCOUNT in obj.unread:  # and not of the operator's own: that is another account
+            return Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.ACCOUNT_NOT_READABLE)
         if obj.spec.account is not None:
             return await self.sources.api_key(obj)
         if self._default_namespaces and obj.metadata.namespace not in self._default_namespaces:

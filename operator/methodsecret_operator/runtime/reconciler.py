@@ -52,6 +52,8 @@ class Reconciler:
         structlog.contextvars.bind_contextvars(
             namespace=obj.metadata.namespace, name=obj.metadata.name, generation=obj.metadata.generation
         )
+        if obj.unread:
+            _log.warning("deleting an object that does not fit the schema", unread=list(obj.unread))
         memory = self._memory(key, obj)
         if memory.unwritten is not None:
             retry = await self._write(key, obj, memory.unwritten, memory)

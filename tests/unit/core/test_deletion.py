@@ -249,7 +249,25 @@ NO_WAY = [
 ]  # fmt: skip
 
 
-TABLE = [*WHOLE, *ELSEWHERE, *OWNERSHIP, *UNSETTLED, *NO_WAY]
+UNREAD = [
+    Row(
+        "a policy that nobody here knows deletes nothing, and says what stays",
+        deleted(
+            gone(spec=gen.raw_spec(), superseded=[old()]).model_copy(
+                update={"unread": ("spec.deletionPolicy",)}
+            ),
+            marked=(gen.marked(),),
+        ),
+        SetFinalizer(present=False, undone=(SECRET_ID, "sec_old1", "sec_marked1")),
+    ),
+    Row(
+        "what else cannot be read is of no use to a deletion",
+        deleted(gone().model_copy(update={"unread": ("spec.rotation",)})),
+        Confirm(SECRET_ID),
+    ),
+]
+
+TABLE = [*WHOLE, *ELSEWHERE, *OWNERSHIP, *UNSETTLED, *NO_WAY, *UNREAD]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.reason)

@@ -56,6 +56,15 @@ async def test_what_cannot_be_an_api_key_is_called_so(world: World, server: Kube
     assert whole.account.reason is Reason.UNAUTHORIZED
 
 
+async def test_an_account_that_cannot_be_read_is_not_the_operators_own(world: World) -> None:
+    """There Method would know nothing of the id, and that would pass for a deletion."""
+    obj = gen.synced(deleted=True).model_copy(update={"unread": ("spec.account",)})
+    whole, account = await gather(world, obj)
+    assert account is None
+    assert isinstance(whole.account, Problem)
+    assert whole.account.reason is Reason.CREDENTIALS_NOT_FOUND
+
+
 class Row(NamedTuple):
     """How the namespace of a deleted object is, and whether it is terminating."""
 

@@ -194,6 +194,45 @@ async def test_a_deletion_is_not_let_go_by_one_refusal_after_an_outage(
             assert bool(server.documents[PATH]["metadata"]["finalizers"]) is kept, seconds
 
 
+async def test_an_object_of_another_versions_schema_is_deleted_with_what_it_names(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    key = API_KEY.get_secret_value()
+    [current, former] = await emulator.control.seed(2, metadata=dict(gen.marker()), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        spec = {"deletionPolicy": "Delete", "valueFrom": {"vaultRef": {"path": "x"}}}
+        status = gen.raw_ready_status(id=current, superseded=[{"id": former, "supersededFor": "7d"}])
+        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        await here.reconciler.reconcile(KEY)
+        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert {one["id"]: one["status"] for one in await emulator.control.secrets()} == {
+            current: "deleted",
+            former: "deleted",
+        }
+
+
+async def test_an_account_of_another_versions_schema_holds_it_for_the_time_out(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        account = gen.own_account("staging")
+        spec = gen.raw_spec(deletionPolicy="Delete", account=account)
+        here.put(
+            gen.raw_object(
+                deleted=True, finalizers=(FINALIZER,), spec=spec, status=gen.raw_ready_status(source=7)
+            )
+        )
+        for seconds, kept, writes in ((0, True, 1), (299, True, 1), (1, False, 2)):
+            here.now += timedelta(seconds=seconds)
+            await here.reconciler.reconcile(KEY)
+            assert bool(server.documents[PATH]["metadata"]["finalizers"]) is kept, seconds
+            assert len(server.patched) == writes, "no write for each look"
+        assert here.status["source"] == 7, "what was not read is left as it was"
+        assert here.status["conditions"][0]["reason"] == "CredentialsNotFound"
+
+
 async def test_a_secret_made_anew_that_the_watch_has_not_told_of_is_read_once(
     kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
 ) -> None:
