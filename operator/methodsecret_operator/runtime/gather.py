@@ -27,6 +27,7 @@ from methodsecret_operator.core.snapshot import (
 from methodsecret_operator.errors import KubeForbidden, KubeNotFound, MethodUnauthorized
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account, Accounts
+from methodsecret_operator.runtime.claims import Claims
 from methodsecret_operator.runtime.default_key import DefaultKey
 from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.sources import Sources
@@ -82,6 +83,7 @@ class Gatherer:
         self._default_namespaces = frozenset(default_namespaces)
         self._base_url_for = base_url_for
         self.clock = clock
+        self.claims = Claims()
 
     def environment(self, obj: MethodSecret) -> Environment:
         """Return the environment that an object's secret is to be in."""
@@ -138,8 +140,10 @@ class Gatherer:
     async def examine(self, obj: MethodSecret, secret_id: str, remote: RemoteSecret | None) -> Adoption:
         """Find out whether a secret may be adopted: no other status names it, no living owner marks it.
 
-        Raises KubeError.
+        From here on it is kept for this object, until `claims` is told that the look is over: so of two that
+        ask at once, one is first. It has to be before the list is asked for. Raises KubeError.
         """
+        rival = self.claims.take(secret_id, obj.key)
         claimed_by = None
         for namespace in self._namespaces:
             selector = f"status.id={secret_id}"
@@ -148,6 +152,8 @@ class Gatherer:
                     claimed_by = f"{other['metadata']['namespace']}/{other['metadata']['name']}"
         marker = identity.Marker.read(remote.metadata if remote is not None else None)
         alive = marker is not None and await self._alive(marker.owner)
+        # Of a secret that neither of them gets, both shall say the same, whoever came first.
+        claimed_by = claimed_by or (None if alive else rival)
         return Adoption(remote=remote, claimed_by=claimed_by, owner_alive=alive)
 
     def object_of(self, marker: identity.Marker) -> str | None:

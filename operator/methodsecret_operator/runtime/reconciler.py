@@ -44,6 +44,13 @@ class Reconciler:
 
     async def reconcile(self, key: str) -> Retry:
         """Look at the object once, do what is due, and return when to look again."""
+        try:
+            return await self._reconcile(key)
+        finally:
+            if key not in self._memories or self._memories[key][1].unwritten is None:
+                self._gatherer.claims.release(key)
+
+    async def _reconcile(self, key: str) -> Retry:
         obj = self._cache.get(key)
         if obj is None:
             self._forget(key)
