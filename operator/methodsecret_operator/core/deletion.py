@@ -1,8 +1,9 @@
 """What is to be deleted at Method, and when an object with our finalizer may go.
 
-A secret is deleted only if its marker, read at that moment, names this object's owner: a status that was
-edited by hand, or restored elsewhere, must not delete somebody else's. An outage never turns Delete into
-Retain: the finalizer goes with work undone only where nobody can do that work any more.
+A secret is deleted only if its marker, read at that moment, names this object's owner, and no other object
+goes by it: a status that was edited by hand, or restored elsewhere, must not delete somebody else's. An
+outage never turns Delete into Retain: the finalizer goes with work undone only where nobody can do that work
+any more.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def decide(s: Snapshot) -> Action:
     ):
         # What may have been created is found out first, or it could not be deleted.
         return unresolved
-    elsewhere = tuple(secret_id for secret_id in _ids(s) if _elsewhere(s, secret_id))
+    claimed = tuple(secret_id for secret_id in _ids(s) if secret_id in s.claimed)
+    elsewhere = tuple(one for one in _ids(s) if one not in claimed and _elsewhere(s, one))
     for secret_id in _ids(s):
         if secret_id not in elsewhere and (action := _delete(s, secret_id)) is not None:
             return action
@@ -63,7 +65,7 @@ def decide(s: Snapshot) -> Action:
     if elsewhere and not _timed_out(s, since):
         said = finding(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING_AT_DELETION, id=elsewhere[0])
         return replace(said, retry=_look_again(s, since))
-    return SetFinalizer(present=False, undone=elsewhere)
+    return SetFinalizer(present=False, undone=elsewhere, claimed=claimed)
 
 
 def given_up(s: Snapshot, said: Finding) -> Finding | SetFinalizer:
@@ -86,9 +88,11 @@ def superseded(s: Snapshot, said: Finding) -> Action:
     An id is marked in the status before its DELETE is sent, so that it is never used again, whatever
     becomes of the answer.
     """
-    after, entries = s.object.spec.rotation.delete_superseded_after, s.object.status.superseded
-    if after is None or not entries:
+    after, status = s.object.spec.rotation.delete_superseded_after, s.object.status
+    if after is None or not status.superseded:
         return said
+    # The operator never names the id in use as a former one, but who edits a status may.
+    entries = tuple(entry for entry in status.superseded if entry.id != status.id)
     held = {entry.id for entry in entries if entry.deleting and _elsewhere(s, entry.id)}
     for entry in entries:
         if entry.deleting and entry.id not in held and (action := _delete(s, entry.id)) is not None:
@@ -148,6 +152,8 @@ def _due(entries: tuple[Superseded, ...], after: timedelta, now: datetime) -> se
 
 def _delete(s: Snapshot, secret_id: str) -> Confirm | Delete | None:
     """Return what is still to be done about an id; None where it is gone, or none of our business."""
+    if secret_id in s.claimed:  # taken over by another object, it keeps our mark
+        return None
     if secret_id not in s.evidence:
         return Confirm(id=secret_id)
     remote = s.evidence[secret_id]

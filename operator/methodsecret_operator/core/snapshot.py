@@ -112,8 +112,9 @@ class Snapshot:
 
     `marked` are the secrets that the inventory has for this object's owner; `scanned_at` is when the scan
     behind it began, None where there is none (listing is refused). `doubted` says that it has
-    the id in the status not, or not as active; `claimed` has those of `marked` that another
-    MethodSecret goes by. `missing` has the ids that Method did
+    the id in the status not, or not as active; `claimed` has those of `marked`, and of the
+    ids in the status, that another MethodSecret goes by: they are that one's, whatever their mark.
+    `missing` has the ids that Method did
     not know when it was asked, and since when; `account_changed` says that so many of the account's ids are
     missing at once that it is another account, `vanished` has those that this very account had while the
     process lives. `refused_since` says since when each look has found no API key that Method accepts.
@@ -184,6 +185,8 @@ class SetFinalizer:
     present: bool
     undone: tuple[str, ...] = ()
     """The ids that stay at Method because they could not be deleted."""
+    claimed: tuple[str, ...] = ()
+    """The ids that stay there because another object goes by them."""
 
 
 @dataclass(frozen=True, slots=True)

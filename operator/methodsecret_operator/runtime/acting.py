@@ -373,6 +373,10 @@ class Look:
         if action.undone:
             _log.error("secrets stay at Method: nobody could delete them any more", ids=list(action.undone))
             metrics.ABANDONED.inc(len(action.undone))
+        if action.claimed:
+            _log.warning(
+                "secrets stay at Method: another MethodSecret goes by them", ids=list(action.claimed)
+            )
         return "over" if meta.deletion_timestamp is not None else "again"
 
     async def _unanswered(self, snapshot: Snapshot, error: MethodError) -> Step:

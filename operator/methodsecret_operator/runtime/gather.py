@@ -208,10 +208,12 @@ class Gatherer:
 
     def _with_inventory(self, snapshot: Snapshot, account: Account) -> Snapshot:
         marked = tuple(entry for owner in snapshot.owners for entry in account.inventory.of(owner))
+        obj = snapshot.object
+        ids = {obj.status.id or "", *(e.id for e in marked), *(e.id for e in obj.status.superseded)}
         return replace(
             snapshot,
             marked=marked,
-            claimed=frozenset(e.id for e in marked if self._named_by_other(e.id, snapshot.object.key)),
+            claimed=frozenset(one for one in ids if self._named_by_other(one, obj.key)),
             scanned_at=account.inventory.scanned_at,
             doubted=self.doubtful(snapshot.object, account),
             account_changed=account.inventory.mass_absence,

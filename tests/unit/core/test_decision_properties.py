@@ -197,6 +197,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         marked=tuple(draw(st.lists(MARKED, max_size=3, unique_by=lambda entry: entry.id))),
         scanned_at=draw(st.none() | TIMES),
         doubted=draw(st.booleans()),
+        claimed=draw(st.frozensets(IDS, max_size=2)),
         missing=draw(st.dictionaries(IDS, TIMES, max_size=2)),
         account_changed=draw(st.booleans()),
         namespace_terminating=draw(st.booleans()),

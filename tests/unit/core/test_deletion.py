@@ -197,6 +197,21 @@ OWNERSHIP = [
     ),
     Row("our uid under a lost digest key: ours", marked(revision=LOST_KEY), Delete(SECRET_ID)),
     Row("our name with what is no revision at all", marked(uid="x", revision="what"), RELEASE),
+    Row(
+        "taken over by another object, and still under our mark: a status put back deletes nothing of it",
+        deleted(evidence={SECRET_ID: OURS}, claimed=frozenset({SECRET_ID})),
+        SetFinalizer(present=False, claimed=(SECRET_ID,)),
+    ),
+    Row(
+        "our own are deleted beside it",
+        deleted(gone(superseded=[old()]), evidence={SECRET_ID: OURS}, claimed=frozenset({"sec_old1"})),
+        Delete(SECRET_ID),
+    ),
+    Row(
+        "nor is it missing where it is not known",
+        absent(claimed=frozenset({SECRET_ID})),
+        SetFinalizer(present=False, claimed=(SECRET_ID,)),
+    ),
 ]
 
 UNSETTLED = [
@@ -395,6 +410,21 @@ FORMER = [
         "somebody else's: no longer named, and left alone",
         expiring(DELETING, evidence={"sec_old1": THEIRS}),
         ([], [], "resync"),
+    ),
+    Former(
+        "taken over by another object: no longer named, and left alone",
+        expiring(DELETING, evidence={"sec_old1": gen.remote("sec_old1")}, claimed=frozenset({"sec_old1"})),
+        ([], [], "resync"),
+    ),
+    Former(
+        "the one in use, put there by hand: no longer named, and left alone",
+        expiring(old(id=SECRET_ID, deleting=True), evidence={SECRET_ID: OURS}),
+        ([], [], "resync"),
+    ),
+    Former(
+        "nor is it ever due",
+        expiring(old(id=SECRET_ID), old(2, supersededAt=at(minutes=59))),
+        (["sec_old2"], [], 60.0),
     ),
     Former(
         "not known to what may be another account: still named, and not asked for in haste",

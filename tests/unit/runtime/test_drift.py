@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -41,7 +42,8 @@ class World:
         self.busy: set[str] = set()
         self.cache = ObjectCache(wake=lambda _: None)
         self.accounts = Accounts(writes_per_minute=1000, reads_per_minute=1000, now=self.clock)
-        self.gatherer = Gatherer(
+        self.gathering = partial(
+            Gatherer,
             cluster=Cluster(name=gen.CLUSTER, digest_key=gen.KEY, aliases=("old-name",)),
             accounts=self.accounts,
             default_key=DefaultKey(api_key=SecretStr(API_KEY), path=None),
@@ -52,10 +54,10 @@ class World:
             clock=self.clock,
             kube=kube,
             deletion_timeout=300.0,
-            named_by_other=lambda _id, _key: False,
             namespaces=(),
             publications=Publications(connection=connection, namespaces=(), wake=lambda _: None),
         )
+        self.gatherer = self.gathering(named_by_other=lambda _id, _key: False)
         self.drift = Drift(
             cache=self.cache,
             gatherer=self.gatherer,

@@ -154,3 +154,21 @@ async def test_the_id_that_the_inventory_has_not_is_doubted(world: World, server
         whole = await world.gatherer.inventory_ready(whole, account, deleting_since=None)
         assert (secret_id, whole.doubted) == (secret_id, doubted)
         assert not whole.account_changed
+
+
+async def test_whatever_may_be_taken_for_ours_is_looked_up_in_others_statuses(world: World) -> None:
+    """The id in the status, former ones, and what carries our mark; but not what stands in our own status."""
+    stray = await world.seed()
+    names = {"current": "sec_current1", "former": "sec_old1", "marked": stray}
+    for name, secret_id in names.items():
+        world.cache.observe(gen.raw_object(name=name, status=gen.raw_ready_status(id=secret_id)))
+    world.gatherer = world.gathering(named_by_other=world.cache.named_by_other)
+    superseded = [
+        {"id": secret_id, "supersededAt": gen.EARLIER} for secret_id in ("sec_old1", "sec_nobody_elses")
+    ]
+    obj = gen.synced(status={"superseded": superseded})
+    _, account = await gather(world, obj)
+    assert account is not None
+    await account.inventory.ready()
+    whole, _ = await gather(world, obj)
+    assert whole.claimed == set(names.values())
