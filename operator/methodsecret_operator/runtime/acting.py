@@ -15,7 +15,7 @@ from typing import Final, Literal, assert_never
 
 import structlog
 
-from methodsecret_operator.core import decision, deletion, outcome
+from methodsecret_operator.core import decision, deletion, outcome, publishing
 from methodsecret_operator.core.conditions import Reason
 from methodsecret_operator.core.remote import DELETED, RemoteSecret
 from methodsecret_operator.core.resource import FINALIZER, DeletionPolicy, MethodSecret
@@ -57,6 +57,9 @@ _log = structlog.get_logger(__name__)
 _STEPS: Final = 300
 """How many steps one look takes: each id that is asked for or deleted costs one, and there are at most a
 hundred former ones."""
+
+_PUBLISHING_STEPS: Final = 40
+"""How many of them go to ConfigMaps: two for each that a status can name, and some that are in vain."""
 
 Step = Finding | Literal["again", "over"]
 """What one action has come to: something to say, another step, or the end of this look."""
@@ -141,6 +144,8 @@ class Look:
         action = decision.decide(snapshot)
         if account is None:
             self._memory.refused_since = snapshot.refused_since or snapshot.now
+            if isinstance(action, ReadConfigMap | ApplyConfigMap | DeleteConfigMap):
+                return await self._publish(action, snapshot)
             return await self._act_alone(action)
         try:
             if _rests_on_inventory(snapshot, action):
@@ -355,6 +360,21 @@ class Look:
             seen[name] = "refused"
         return "again"
 
+    async def _kept(self, snapshot: Snapshot, said: Finding) -> Finding:
+        """Keep showing the id in use where Method failed us, which is found out after the decision."""
+        for _ in range(_PUBLISHING_STEPS):
+            action = publishing.kept(replace(snapshot, config_maps=self._config_maps), said)
+            match action:
+                case Finding():
+                    return action
+                case ReadConfigMap() | ApplyConfigMap() | DeleteConfigMap():
+                    await self._publish(action, snapshot)
+                case _:
+                    raise AssertionError(action)
+            if not self._as_seen(snapshot):
+                break  # the next look decides on what there is by now
+        return said
+
     async def _set_finalizer(self, action: SetFinalizer) -> Step:
         """Put our finalizer on or take it off; the end of a deletion is the end of the look."""
         meta = self._obj.metadata
@@ -389,7 +409,7 @@ class Look:
         refused = said.reason is Reason.UNAUTHORIZED
         self._memory.refused_since = (snapshot.refused_since or snapshot.now) if refused else None
         if snapshot.object.metadata.deletion_timestamp is None:
-            return said
+            return await self._kept(snapshot, said)
         verdict = deletion.given_up(snapshot, said)
         return verdict if isinstance(verdict, Finding) else await self._set_finalizer(verdict)
 
