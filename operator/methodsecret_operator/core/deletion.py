@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from methodsecret_operator.core import salvage
 from methodsecret_operator.core.conditions import Reason, Sentence
@@ -35,6 +36,14 @@ from methodsecret_operator.core.snapshot import (
     Snapshot,
 )
 
+_LONGEST_PAUSE: Final = 60.0
+"""Seconds between looks at a deletion that cannot be done now."""
+
+_BARRED: Final = frozenset(
+    {Sentence.CREDENTIALS_NOT_READABLE, Sentence.NAMESPACE_NOT_ALLOWED, Sentence.ACCOUNT_NOT_READABLE}
+)
+"""Where an API key may well be there, and somebody can let the operator have it: none of these is its end."""
+
 
 def decide(s: Snapshot) -> Action:
     """Decide on an object that is being deleted."""
@@ -47,9 +56,11 @@ def decide(s: Snapshot) -> Action:
     if s.object.spec.deletion_policy is DeletionPolicy.RETAIN:
         return SetFinalizer(present=False)
     if isinstance(s.account, Problem):
-        if _timed_out(s, s.refused_since):
+        barred = s.account.sentence in _BARRED and not s.namespace_terminating
+        if not barred and _timed_out(s, s.refused_since):
             return SetFinalizer(present=False, undone=tuple(_ids(s)))
-        return report(s, s.account.reason, s.account.sentence, retry=_look_again(s, s.refused_since))
+        again = _LONGEST_PAUSE if barred else _look_again(s, s.refused_since)
+        return report(s, s.account.reason, s.account.sentence, retry=again)
     unresolved = s.attempt.unresolved if s.attempt is not None else None
     if unresolved is not None and not any(
         marked.marker.uid == meta.uid and marked.marker.revision == unresolved.revision for marked in s.marked
@@ -94,6 +105,7 @@ def superseded(s: Snapshot, said: Finding) -> Action:
     # The operator never names the id in use as a former one, but who edits a status may.
     entries = tuple(entry for entry in status.superseded if entry.id != status.id)
     held = {entry.id for entry in entries if entry.deleting and _elsewhere(s, entry.id)}
+    held |= s.undeletable
     for entry in entries:
         if entry.deleting and entry.id not in held and (action := _delete(s, entry.id)) is not None:
             return action
@@ -154,6 +166,8 @@ def _delete(s: Snapshot, secret_id: str) -> Confirm | Delete | None:
     """Return what is still to be done about an id; None where it is gone, or none of our business."""
     if secret_id in s.claimed:  # taken over by another object, it keeps our mark
         return None
+    if secret_id in s.undeletable:
+        return None
     if secret_id not in s.evidence:
         return Confirm(id=secret_id)
     remote = s.evidence[secret_id]
@@ -201,7 +215,7 @@ def _timed_out(s: Snapshot, since: datetime | None) -> bool:
 
 def _look_again(s: Snapshot, since: datetime | None) -> float:
     """Return the seconds until the time-out of a deletion, at least a few and at most a minute."""
-    return min(max(_left(s, since), 1.0), 60.0)
+    return min(max(_left(s, since), 1.0), _LONGEST_PAUSE)
 
 
 def _left(s: Snapshot, blocked_since: datetime | None) -> float:

@@ -117,7 +117,8 @@ class Snapshot:
     `missing` has the ids that Method did
     not know when it was asked, and since when; `account_changed` says that so many of the account's ids are
     missing at once that it is another account, `vanished` has those that this very account had while the
-    process lives. `refused_since` says since when each look has found no API key that Method accepts.
+    process lives. `undeletable` has the ids whose DELETE Method has refused in this look. `refused_since`
+    says since when each look has found no API key that Method accepts.
 
     `config_maps` has what the kube-apiserver answered about ConfigMaps in this look, `config_map_version`
     the resourceVersion that the watch has of the one to publish in.
@@ -141,6 +142,7 @@ class Snapshot:
     missing: Mapping[str, datetime] = field(default_factory=dict)
     account_changed: bool = False
     vanished: frozenset[str] = frozenset()
+    undeletable: frozenset[str] = frozenset()
     config_maps: Mapping[str, ConfigMapState] = field(default_factory=dict)
     config_map_version: str | None = None
     namespace_terminating: bool = False

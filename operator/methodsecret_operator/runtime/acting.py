@@ -44,6 +44,8 @@ from methodsecret_operator.errors import (
     KubeRejected,
     MethodError,
     MethodNotFound,
+    MethodRejected,
+    MethodUnauthorized,
 )
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account
@@ -104,6 +106,7 @@ class Look:
         self._evidence: dict[str, RemoteSecret | None] = {}
         self._adoption: Adoption | None = None
         self._config_maps: dict[str, ConfigMapState] = {}
+        self._undeletable: set[str] = set()
         self._slot: Slot | None = None
         self._in_line = False
 
@@ -141,6 +144,7 @@ class Look:
             adoption=self._adoption,
             config_maps=self._config_maps,
         )
+        snapshot = replace(snapshot, undeletable=frozenset(self._undeletable))
         action = decision.decide(snapshot)
         if account is None:
             self._memory.refused_since = snapshot.refused_since or snapshot.now
@@ -300,8 +304,17 @@ class Look:
         await self._look_again(live=True)
         if self._as_seen(snapshot):
             self._slot = None  # one slot, one request: another id needs another
-            with slot, contextlib.suppress(MethodNotFound):
-                await account.client.delete(secret_id, slot=slot)
+            try:
+                with slot, contextlib.suppress(MethodNotFound):
+                    await account.client.delete(secret_id, slot=slot)
+            except (MethodRejected, MethodUnauthorized) as error:
+                key_refused = error.status == 401  # noqa: PLR2004 - HTTP's own number
+                if snapshot.object.metadata.deletion_timestamp is not None or key_refused:
+                    raise
+                # What the object is for is done: that a former secret stays does not make it not Ready.
+                _log.warning("former secret not deleted: Method refuses", id=secret_id, **_told(error))
+                self._undeletable.add(secret_id)
+                return "again"
             account.inventory.forget(secret_id)
             self._evidence[secret_id] = RemoteSecret(id=secret_id, status=DELETED, metadata=None)
             _log.info("secret deleted", id=secret_id)

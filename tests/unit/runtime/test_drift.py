@@ -180,6 +180,31 @@ async def test_an_account_that_cannot_be_asked_is_left_for_the_next_time(world: 
     assert await world.look() == [KEY]
 
 
+async def test_an_account_that_hangs_holds_up_no_other(world: World, server: KubeServer) -> None:
+    for number in range(2):
+        server.put_secret(f"method{number}", {"k": b"sk_%d" % number})
+        reference = {"apiKeySecretRef": {"name": f"method{number}", "key": "k"}}
+        spec = gen.raw_spec(account=gen.own_account() | reference)
+        status = gen.raw_ready_status(id=f"sec_missing{number}")
+        world.cache.observe(gen.raw_object(name=f"n{number}", spec=spec, status=status))
+    hold = await world.emulator.control.add_fault("list", "hold")
+    doubted: asyncio.Queue[str] = asyncio.Queue()
+    drift = Drift(
+        cache=world.cache,
+        gatherer=world.gatherer,
+        doubt=doubted.put_nowait,
+        busy=world.busy.__contains__,
+        clock=world.clock,
+    )
+    looking = asyncio.create_task(drift.look())
+    await world.emulator.control.wait_held(hold)
+    async with asyncio.timeout(10):
+        first = await doubted.get()
+    await world.emulator.control.release(hold)
+    await looking
+    assert {first, doubted.get_nowait()} == {f"{gen.NAMESPACE}/n0", f"{gen.NAMESPACE}/n1"}
+
+
 async def test_an_object_that_cannot_be_read_or_has_no_account_stops_no_other(
     world: World, server: KubeServer
 ) -> None:
