@@ -115,6 +115,27 @@ async def test_a_renamed_object_takes_its_secret_along(world: World) -> None:
     assert await world.control.count("create") == 1
 
 
+async def test_a_secret_that_was_taken_along_outlives_its_former_owner_made_again(world: World) -> None:
+    """A backup brings the former object back, status and all: the secret's mark is still that one's."""
+    operator = await world.start_operator()
+    world.secret()
+    world.method_secret("before")
+    before = await world.until(ready(), "before")
+    world.delete("before")
+    world.method_secret("after", **adopt(before["status"]["id"]))
+    after = await world.until(ready("Adopted"), "after")
+    operator.stop()
+    world.method_secret("before", deletionPolicy="Delete")
+    world.edit_status("before", **before["status"])
+    operator = await world.start_operator()
+    await world.until(lambda obj: bool(obj["metadata"].get("finalizers")), "before")
+    world.delete("before")
+    await world.until_gone("before")
+    states = {secret["id"]: secret["status"] for secret in await world.control.secrets()}
+    assert states[after["status"]["id"]] == "active"
+    assert "another MethodSecret goes by them" in operator.log_text()
+
+
 async def test_a_rebuild_after_a_rotation_does_not_fall_back_to_what_was_adopted(world: World) -> None:
     (theirs,) = await world.control.seed(1, api_key=KEY)
     await world.start_operator()

@@ -139,6 +139,25 @@ async def test_deleted_while_its_post_is_in_flight(world: World) -> None:
     assert await _active(world) == []
 
 
+async def test_deleted_with_retain_while_its_post_is_in_flight(world: World) -> None:
+    fault = await world.control.add_fault("create", "hold", when="after")
+    operator = await world.start_operator()
+    world.secret()
+    world.method_secret()
+    await world.control.wait_held(fault)
+    world.delete("acme")
+    assert world.list() == [], "gone at once: nobody holds it"
+    await world.control.release(fault)
+    await asyncio.to_thread(operator.wait_event, "object is gone; its secret stays at Method")
+    (kept,) = await _active(world)
+    assert kept in operator.log_text(), "what stays at Method is named"
+    assert await world.control.count("delete") == 0
+    world.method_secret()
+    again = await world.until(ready())
+    assert again["status"]["id"] == kept, "and it is taken over by whoever asks for it next"
+    assert await world.control.count("create") == 1
+
+
 async def test_deleted_after_the_operator_died_with_its_post_in_flight(world: World) -> None:
     fault = await world.control.add_fault("create", "hold", when="after")
     operator = await world.start_operator()

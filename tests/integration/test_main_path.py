@@ -170,6 +170,39 @@ async def test_events_tell_of_transitions_and_of_nothing_twice(world: World) -> 
     assert any(second["status"]["id"] in event["message"] for event in world.list("events"))
 
 
+async def test_a_source_that_changes_ten_times_at_once_ends_with_its_last_value(world: World) -> None:
+    await world.start_operator()
+    world.secret()
+    world.method_secret()
+    await world.until(ready())
+    values = [f"{CANARY}-{number}" for number in range(10)]
+    last = [world.secret(value=value) for value in values][-1]["metadata"]["resourceVersion"]
+    obj = await world.until(lambda o: ready()(o) and o["status"]["source"]["resourceVersion"] == last)
+    assert await world.control.has_value(values[-1]) == [obj["status"]["id"]]
+    # Values that came and went between two looks are stored nowhere, and none is stored twice.
+    for value in values:
+        assert len(await world.control.has_value(value)) <= 1, value
+    stored = {secret["id"] for secret in await world.control.secrets()}
+    named = {obj["status"]["id"], *(former["id"] for former in obj["status"]["superseded"])}
+    assert stored == named, "each is known"
+    assert await world.control.count("create") == len(stored)
+
+
+async def test_what_changes_while_a_post_is_in_flight_costs_one_more_secret(world: World) -> None:
+    fault = await world.control.add_fault("create", "hold", when="after")
+    await world.start_operator()
+    world.secret()
+    world.method_secret()
+    await world.control.wait_held(fault)
+    values = [f"{CANARY}-{number}" for number in range(10)]
+    last = [world.secret(value=value) for value in values][-1]["metadata"]["resourceVersion"]
+    await world.control.release(fault)
+    obj = await world.until(lambda o: ready()(o) and o["status"]["source"]["resourceVersion"] == last)
+    assert await world.control.has_value(values[-1]) == [obj["status"]["id"]]
+    assert await world.control.has_value(CANARY) == [former["id"] for former in obj["status"]["superseded"]]
+    assert len(await world.control.secrets()) == 2, "the first value's, and the last one's"
+
+
 async def test_an_operator_started_again_makes_no_request_and_no_write(world: World) -> None:
     operator = await world.start_operator()
     world.secret()

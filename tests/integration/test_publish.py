@@ -122,6 +122,54 @@ async def test_an_edit_and_a_deletion_are_repaired(world: World) -> None:
     assert await world.control.count("create") == 1
 
 
+async def test_it_is_kept_while_something_else_is_wrong(world: World) -> None:
+    """The id in use stays in use, and Pods that mount it must be able to start."""
+    await world.start_operator()
+    world.secret()
+    world.secret("method", key="sk_test_own")
+    account = {"environment": "dev", "apiKeySecretRef": {"name": "method", "key": "key"}}
+    world.method_secret(account=account, **publish())
+    obj = await world.until(_settled(world))
+    current = obj["status"]["id"]
+
+    async def repaired(reason: str) -> None:
+        former = world.get()["status"]["published"]
+        world.delete(NAME, "configmaps")
+        await world.until(lambda o: o["status"]["published"] != former and not_ready(reason)(o))
+        assert _configmap(world)["data"] == {"id": current}
+
+    world.delete("source", "secrets")
+    await world.until(not_ready("SourceNotFound"))
+    await repaired("SourceNotFound")
+    world.delete("method", "secrets")
+    world.method_secret(account=account, **publish(key="secret-id"))
+    await world.until(not_ready("CredentialsNotFound"))
+    world.delete(NAME, "configmaps")
+    await world.until(lambda o: o["status"]["published"][0].get("observedGeneration") == 2)
+    assert _configmap(world)["data"] == {"secret-id": current}
+    world.method_secret(account=account)
+    await world.until(lambda o: "published" not in o["status"])
+    assert _names(world) == set(), "nor is it left over"
+    assert world.get()["status"]["id"] == current
+
+
+async def test_it_is_kept_while_method_takes_no_new_value(world: World) -> None:
+    await world.start_operator()
+    world.secret()
+    world.method_secret(**publish())
+    current = (await world.until(_settled(world)))["status"]["id"]
+    fault = await world.control.add_fault("create", "status", status=503, count=None)
+    world.secret(value=f"{CANARY}-2")
+    former = (await world.until(not_ready("MethodUnavailable")))["status"]["published"]
+    world.delete(NAME, "configmaps")
+    await world.until(lambda o: o["status"]["published"] != former and not_ready("MethodUnavailable")(o))
+    assert _configmap(world)["data"] == {"id": current}
+    await world.control.remove_fault(fault)
+    obj = await world.until(_moved_from(current))
+    obj = await world.until(_settled(world))
+    assert _configmap(world)["data"] == {"id": obj["status"]["id"]}
+
+
 async def test_it_changes_with_the_spec_and_goes_when_unasked(world: World) -> None:
     await world.start_operator()
     world.secret()

@@ -149,6 +149,10 @@ class Sentence(StrEnum):
         "The operator may not read Secret {account_secret}: give its ServiceAccount the verb get on Secrets"
         " in this namespace."
     )
+    ACCOUNT_NOT_READABLE = (
+        "spec.account does not fit this operator's schema: correct it, or run the operator's version that the"
+        " CRD is of."
+    )
     NAMESPACE_NOT_ALLOWED = (
         "This namespace may not use the operator's own API key (its setting DEFAULT_ACCOUNT_NAMESPACES): name"
         " a Secret in spec.account."

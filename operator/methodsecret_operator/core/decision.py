@@ -223,7 +223,8 @@ def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: Acco
         if current not in s.evidence:
             return Confirm(id=current)
         remote = s.evidence[current]
-        if remote is not None and remote.status == ACTIVE and _ours(s, remote, held.revision):
+        free = current not in s.claimed
+        if free and remote is not None and remote.status == ACTIVE and _ours(s, remote, held.revision):
             return synced(s, source=held, environment=account.environment, secret=remote)
         own = remote is not None and remote.status != DELETED and _own(s, remote)
         linked = None if own else _link(s, held, account=account)
@@ -325,6 +326,8 @@ def _holding(s: Snapshot, held: Source, *, environment: str, secret: RemoteSecre
 
 def _believable(s: Snapshot, remote: RemoteSecret, revision: str) -> bool:
     """Whether an id that somebody else may have written into the status is this object's."""
+    if remote.id in s.claimed:
+        return False
     if _by_adoption(s):
         return s.object.spec.adopt is not None and s.object.spec.adopt.id == remote.id
     return _ours(s, remote, revision) or _under_former_key(s, remote)
@@ -373,7 +376,8 @@ def _candidates(s: Snapshot, revision: str) -> Iterator[str]:
             yield marked.id
     listed = {marked.id for marked in s.marked}
     for former in status.superseded:
-        if former.revision == revision and not former.deleting and former.id not in listed:
+        fits = former.revision == revision and former.id not in s.claimed
+        if fits and not former.deleting and former.id not in listed:
             yield former.id
 
 
@@ -384,6 +388,8 @@ def _ours(s: Snapshot, remote: RemoteSecret, revision: str) -> bool:
 
 def _own(s: Snapshot, remote: RemoteSecret) -> bool:
     """Whether a secret is this object's, whatever value it holds."""
+    if remote.id in s.claimed:
+        return False
     if _by_adoption(s):
         return _believable(s, remote, "")
     marker = identity.Marker.read(remote.metadata)

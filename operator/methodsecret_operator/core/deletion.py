@@ -1,8 +1,9 @@
 """What is to be deleted at Method, and when an object with our finalizer may go.
 
-A secret is deleted only if its marker, read at that moment, names this object's owner: a status that was
-edited by hand, or restored elsewhere, must not delete somebody else's. An outage never turns Delete into
-Retain: the finalizer goes with work undone only where nobody can do that work any more.
+A secret is deleted only if its marker, read at that moment, names this object's owner, and no other object
+goes by it: a status that was edited by hand, or restored elsewhere, must not delete somebody else's. An
+outage never turns Delete into Retain: the finalizer goes with work undone only where nobody can do that work
+any more.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
-from methodsecret_operator.core import absence
+from methodsecret_operator.core import absence, salvage
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import finding, report
 from methodsecret_operator.core.identity import Marker, revision_key_id
@@ -35,33 +37,53 @@ from methodsecret_operator.core.snapshot import (
     Snapshot,
 )
 
+_LONGEST_PAUSE: Final = 60.0
+"""Seconds between looks at a deletion that cannot be done now."""
+
+_BARRED: Final = frozenset(
+    {Sentence.CREDENTIALS_NOT_READABLE, Sentence.NAMESPACE_NOT_ALLOWED, Sentence.ACCOUNT_NOT_READABLE}
+)
+"""Where an API key may well be there, and somebody can let the operator have it: none of these is its end."""
+
 
 def decide(s: Snapshot) -> Action:
     """Decide on an object that is being deleted."""
     meta = s.object.metadata
     if FINALIZER not in meta.finalizers:
         return Leave()
+    if salvage.DELETION_POLICY in s.object.unread:
+        # What is deleted on a guess is lost; what is left on one is found by its marker.
+        return SetFinalizer(present=False, undone=tuple(_ids(s)))
     if s.object.spec.deletion_policy is DeletionPolicy.RETAIN:
         return SetFinalizer(present=False)
     if isinstance(s.account, Problem):
-        if _timed_out(s, s.refused_since):
+        barred = s.account.sentence in _BARRED and not s.namespace_terminating
+        if not barred and _timed_out(s, s.refused_since):
             return SetFinalizer(present=False, undone=tuple(_ids(s)))
-        return report(s, s.account.reason, s.account.sentence, retry=_look_again(s, s.refused_since))
+        again = _LONGEST_PAUSE if barred else _look_again(s, s.refused_since)
+        return report(s, s.account.reason, s.account.sentence, retry=again)
     unresolved = s.attempt.unresolved if s.attempt is not None else None
     if unresolved is not None and not any(
         marked.marker.uid == meta.uid and marked.marker.revision == unresolved.revision for marked in s.marked
     ):
         # What may have been created is found out first, or it could not be deleted.
         return unresolved
-    elsewhere = tuple(secret_id for secret_id in _ids(s) if _elsewhere(s, secret_id))
+    claimed = tuple(secret_id for secret_id in _ids(s) if secret_id in s.claimed)
+    elsewhere = tuple(one for one in _ids(s) if one not in claimed and _elsewhere(s, one))
     for secret_id in _ids(s):
         if secret_id not in elsewhere and (action := _delete(s, secret_id)) is not None:
             return action
-    listed = tuple(i for i in _ids(s) if i not in elsewhere and absence.contradicted(s, i))
+    return _let_go(s, claimed=claimed, elsewhere=elsewhere)
+
+
+def _let_go(s: Snapshot, *, claimed: tuple[str, ...], elsewhere: tuple[str, ...]) -> Action:
+    """Let the object go, once nothing is left to delete, or what is left has been held for long enough."""
+    settled = {*claimed, *elsewhere}
+    listed = tuple(one for one in _ids(s) if one not in settled and absence.contradicted(s, one))
     stay = (*elsewhere, *listed)
     since = min((s.missing.get(secret_id, s.now) for secret_id in stay), default=s.now)
     if not stay or _timed_out(s, since):
-        return SetFinalizer(present=False, undone=stay)
+        return SetFinalizer(present=False, undone=stay, claimed=claimed)
     if elsewhere:
         said = finding(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING_AT_DELETION, id=elsewhere[0])
     else:
@@ -89,11 +111,14 @@ def superseded(s: Snapshot, said: Finding) -> Action:
     An id is marked in the status before its DELETE is sent, so that it is never used again, whatever
     becomes of the answer.
     """
-    after, entries = s.object.spec.rotation.delete_superseded_after, s.object.status.superseded
-    if after is None or not entries:
+    after, status = s.object.spec.rotation.delete_superseded_after, s.object.status
+    if after is None or not status.superseded:
         return said
+    # The operator never names the id in use as a former one, but who edits a status may.
+    entries = tuple(entry for entry in status.superseded if entry.id != status.id)
     listed = {entry.id for entry in entries if entry.deleting and absence.contradicted(s, entry.id)}
-    held = listed | {entry.id for entry in entries if entry.deleting and _elsewhere(s, entry.id)}
+    held = {entry.id for entry in entries if entry.deleting and _elsewhere(s, entry.id)}
+    held |= listed | s.undeletable
     for entry in entries:
         if entry.deleting and entry.id not in held and (action := _delete(s, entry.id)) is not None:
             return action
@@ -155,6 +180,10 @@ def _due(entries: tuple[Superseded, ...], after: timedelta, now: datetime) -> se
 
 def _delete(s: Snapshot, secret_id: str) -> Confirm | Delete | None:
     """Return what is still to be done about an id; None where it is gone, or none of our business."""
+    if secret_id in s.claimed:  # taken over by another object, it keeps our mark
+        return None
+    if secret_id in s.undeletable:
+        return None
     if secret_id not in s.evidence:
         return Confirm(id=secret_id)
     remote = s.evidence[secret_id]
@@ -202,7 +231,7 @@ def _timed_out(s: Snapshot, since: datetime | None) -> bool:
 
 def _look_again(s: Snapshot, since: datetime | None) -> float:
     """Return the seconds until the time-out of a deletion, at least a few and at most a minute."""
-    return min(max(_left(s, since), 1.0), 60.0)
+    return min(max(_left(s, since), 1.0), _LONGEST_PAUSE)
 
 
 def _left(s: Snapshot, blocked_since: datetime | None) -> float:

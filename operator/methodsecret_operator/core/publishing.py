@@ -2,7 +2,8 @@
 
 Every ConfigMap is named in the status before it is made: so none is ever lost track of, whatever dies in
 between, and whatever the spec asks for next. Ours is one that names this very object (by uid) as an owner;
-any other is left alone. The new one is there before a former one goes, and Ready waits for both.
+any other is left alone. The new one is there before a former one goes, and Ready waits for both. The id in
+use is shown as long as it is in use, whatever else is wrong: Pods that mount it must be able to start.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import finding
+from methodsecret_operator.core.remote import ACTIVE
 from methodsecret_operator.core.resource import (
     GROUP,
     KIND,
@@ -86,15 +88,29 @@ def moving(s: Snapshot, said: Finding) -> Finding:
 
 
 def kept(s: Snapshot, said: Action) -> Action:
-    """Return what is still to be done about ConfigMaps before an object may be called Ready; else just that.
+    """Return what is still to be done about ConfigMaps before this may be said; else just that.
 
-    Done twice it is the same.
+    Done twice it is the same. Where an object is not Ready anyway, that stays what is said: a ConfigMap that
+    cannot be written is told of when it is the only thing that is wrong.
     """
-    if not isinstance(said, Finding) or not said.reason.ready:
+    status = s.object.status
+    if not isinstance(said, Finding) or s.object.metadata.deletion_timestamp is not None:
         return said
-    status, wanted = s.object.status, target(s.object)
     if said.secret is not None and said.secret.id != status.id:
         return moving(s, said)
+    if said.reason.ready:
+        return _shown(s, said)
+    if not s.trusted or status.id is None or status.status != ACTIVE:
+        return said  # what may not be in use is not shown anew
+    step = _shown(s, said)
+    if not isinstance(step, Finding):
+        return step
+    return replace(said, published=step.published, retry=0.0 if step.retry == 0.0 else said.retry)
+
+
+def _shown(s: Snapshot, said: Finding) -> Action:
+    """Return the next step by which the ConfigMap asked for, and no other, shows the id in the status."""
+    status, wanted = s.object.status, target(s.object)
     entries: tuple[Published, ...] = ()
     if wanted is not None and status.id is not None:
         step = _written(s, said, wanted, status.id)

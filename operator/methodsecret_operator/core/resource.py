@@ -284,11 +284,16 @@ class ObjectMeta(_Model):
 
 
 class MethodSecret(_Model):
-    """One object, as the kube-apiserver has it."""
+    """One object, as the kube-apiserver has it.
+
+    `unread` names the fields that do not fit and are left out, which is done only while it is being deleted:
+    see core.salvage.
+    """
 
     metadata: ObjectMeta
     spec: Spec
     status: Status = Status()
+    unread: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

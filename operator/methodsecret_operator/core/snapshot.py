@@ -113,11 +113,12 @@ class Snapshot:
     `marked` are the secrets that the inventory has for this object's owner; `scanned_at` is when the scan
     behind it began, None where there is none (listing is refused), `listed_at` when it was complete. `listed`
     has those of the ids that Method was asked about which the inventory has; none where listing is refused.
-    `doubted` says that it has the id in the status not, or not as active; `claimed` those of `marked` that
-    another MethodSecret goes by. `missing` has the ids that Method did not know when it was asked, and since
-    when; `account_changed` says that so many of the account's ids are missing at once that it is another
-    account, `vanished` has those that this very account had while the process lives.
-    `refused_since` says since when each look has found no API key that Method accepts.
+    `doubted` says that it has the id in the status not, or not as active; `claimed` has those of `marked`,
+    and of the ids in the status, that another MethodSecret goes by: they are that one's, whatever their mark.
+    `missing` has the ids that Method did not know when it was asked, and since when; `account_changed` says
+    that so many of the account's ids are missing at once that it is another account, `vanished` has those
+    that this very account had while the process lives. `undeletable` has the ids whose DELETE Method has
+    refused in this look. `refused_since` says since when each look has found no API key that Method accepts.
 
     `config_maps` has what the kube-apiserver answered about ConfigMaps in this look, `config_map_version`
     the resourceVersion that the watch has of the one to publish in.
@@ -143,6 +144,7 @@ class Snapshot:
     missing: Mapping[str, datetime] = field(default_factory=dict)
     account_changed: bool = False
     vanished: frozenset[str] = frozenset()
+    undeletable: frozenset[str] = frozenset()
     config_maps: Mapping[str, ConfigMapState] = field(default_factory=dict)
     config_map_version: str | None = None
     namespace_terminating: bool = False
@@ -194,6 +196,8 @@ class SetFinalizer:
     present: bool
     undone: tuple[str, ...] = ()
     """The ids that stay at Method because they could not be deleted."""
+    claimed: tuple[str, ...] = ()
+    """The ids that stay there because another object goes by them."""
 
 
 @dataclass(frozen=True, slots=True)

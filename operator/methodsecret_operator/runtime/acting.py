@@ -15,7 +15,7 @@ from typing import Final, Literal, assert_never
 
 import structlog
 
-from methodsecret_operator.core import decision, deletion, outcome
+from methodsecret_operator.core import decision, deletion, outcome, publishing
 from methodsecret_operator.core.conditions import Reason
 from methodsecret_operator.core.remote import DELETED, RemoteSecret
 from methodsecret_operator.core.resource import FINALIZER, DeletionPolicy, MethodSecret
@@ -45,6 +45,8 @@ from methodsecret_operator.errors import (
     KubeRejected,
     MethodError,
     MethodNotFound,
+    MethodRejected,
+    MethodUnauthorized,
 )
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account
@@ -59,6 +61,9 @@ _log = structlog.get_logger(__name__)
 _STEPS: Final = 300
 """How many steps one look takes: each id that is asked for or deleted costs one, and there are at most a
 hundred former ones."""
+
+_PUBLISHING_STEPS: Final = 40
+"""How many of them go to ConfigMaps: two for each that a status can name, and some that are in vain."""
 
 Step = Finding | Literal["again", "over"]
 """What one action has come to: something to say, another step, or the end of this look."""
@@ -114,6 +119,7 @@ class Look:
         self._evidence: dict[str, RemoteSecret | None] = {}
         self._adoption: Adoption | None = None
         self._config_maps: dict[str, ConfigMapState] = {}
+        self._undeletable: set[str] = set()
         self._slot: Slot | None = None
         self._in_line = False
 
@@ -151,9 +157,12 @@ class Look:
             adoption=self._adoption,
             config_maps=self._config_maps,
         )
+        snapshot = replace(snapshot, undeletable=frozenset(self._undeletable))
         action = decision.decide(snapshot)
         if account is None:
             self._memory.refused_since = snapshot.refused_since or snapshot.now
+            if isinstance(action, ReadConfigMap | ApplyConfigMap | DeleteConfigMap):
+                return await self._publish(action, snapshot)
             return await self._act_alone(action)
         try:
             if _rests_on_inventory(snapshot, action):
@@ -319,8 +328,17 @@ class Look:
         await self._look_again(live=True)
         if self._as_seen(snapshot):
             self._slot = None  # one slot, one request: another id needs another
-            with slot, contextlib.suppress(MethodNotFound):
-                await account.client.delete(secret_id, slot=slot)
+            try:
+                with slot, contextlib.suppress(MethodNotFound):
+                    await account.client.delete(secret_id, slot=slot)
+            except (MethodRejected, MethodUnauthorized) as error:
+                key_refused = error.status == 401  # noqa: PLR2004 - HTTP's own number
+                if snapshot.object.metadata.deletion_timestamp is not None or key_refused:
+                    raise
+                # What the object is for is done: that a former secret stays does not make it not Ready.
+                _log.warning("former secret not deleted: Method refuses", id=secret_id, **_told(error))
+                self._undeletable.add(secret_id)
+                return "again"
             account.inventory.forget(secret_id)
             self._evidence[secret_id] = RemoteSecret(id=secret_id, status=DELETED, metadata=None)
             _log.info("secret deleted", id=secret_id)
@@ -379,6 +397,21 @@ class Look:
             seen[name] = "refused"
         return "again"
 
+    async def _kept(self, snapshot: Snapshot, said: Finding) -> Finding:
+        """Keep showing the id in use where Method failed us, which is found out after the decision."""
+        for _ in range(_PUBLISHING_STEPS):
+            action = publishing.kept(replace(snapshot, config_maps=self._config_maps), said)
+            match action:
+                case Finding():
+                    return action
+                case ReadConfigMap() | ApplyConfigMap() | DeleteConfigMap():
+                    await self._publish(action, snapshot)
+                case _:
+                    raise AssertionError(action)
+            if not self._as_seen(snapshot):
+                break  # the next look decides on what there is by now
+        return said
+
     async def _set_finalizer(self, action: SetFinalizer) -> Step:
         """Put our finalizer on or take it off; the end of a deletion is the end of the look."""
         meta = self._obj.metadata
@@ -397,6 +430,10 @@ class Look:
         if action.undone:
             _log.error("secrets stay at Method: nobody could delete them any more", ids=list(action.undone))
             metrics.ABANDONED.inc(len(action.undone))
+        if action.claimed:
+            _log.warning(
+                "secrets stay at Method: another MethodSecret goes by them", ids=list(action.claimed)
+            )
         return "over" if meta.deletion_timestamp is not None else "again"
 
     async def _unanswered(self, snapshot: Snapshot, error: MethodError) -> Step:
@@ -409,7 +446,7 @@ class Look:
         refused = said.reason is Reason.UNAUTHORIZED
         self._memory.refused_since = (snapshot.refused_since or snapshot.now) if refused else None
         if snapshot.object.metadata.deletion_timestamp is None:
-            return said
+            return await self._kept(snapshot, said)
         verdict = deletion.given_up(snapshot, said)
         return verdict if isinstance(verdict, Finding) else await self._set_finalizer(verdict)
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import pydantic
 
+from methodsecret_operator.core import salvage
 from methodsecret_operator.core.conditions import READY, Reason
 from methodsecret_operator.core.resource import ANNOTATIONS, MethodSecret
 from methodsecret_operator.errors import SchemaError
@@ -81,7 +82,8 @@ class ObjectCache:
     def get(self, key: str) -> MethodSecret | None:
         """Return the object, or None where there is none.
 
-        Raises SchemaError.
+        One that is being deleted is read as far as it can be: what held it for its shape would hold its
+        namespace too. Raises SchemaError for any other that does not fit.
         """
         entry = self._entries.get(key)
         if entry is None:
@@ -94,6 +96,9 @@ class ObjectCache:
                 ".".join(map(str, place["loc"])) or "spec.metadata (nested too deeply)"
                 for place in error.errors(include_input=False)
             ]
+        document = json.loads(entry.blob)
+        if "deletionTimestamp" in document["metadata"]:
+            return salvage.read(document)
         raise SchemaError(key=key, fields=fields)
 
     def counts(self) -> Mapping[tuple[str, str], int]:
@@ -271,7 +276,11 @@ def _compact(raw: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: metadata[name] for name in _METADATA if name in metadata}
     annotations = metadata.get("annotations") or {}
     kept["annotations"] = {name: annotations[name] for name in ANNOTATIONS if name in annotations}
-    return {"metadata": kept, "spec": raw.get("spec"), "status": raw.get("status") or {}}
+    spec = raw.get("spec")
+    if "deletionTimestamp" in kept and isinstance(spec, Mapping):
+        # A deletion has no use for it, and it is free-form: nested too deeply, nobody could read the rest.
+        spec = {name: value for name, value in spec.items() if name != "metadata"}
+    return {"metadata": kept, "spec": spec, "status": raw.get("status") or {}}
 
 
 def _dump(compact: Mapping[str, Any]) -> bytes:

@@ -24,6 +24,9 @@ from methodsecret_operator.runtime.gather import Gatherer
 _WITHOUT_PAUSE: Final = 100
 """Objects looked at in one go, some 5 ms: ten thousand would hold up everything else for half a second."""
 
+_SIDE_BY_SIDE: Final = 20
+"""Accounts that are scanned at the same time: each has a page of a list in hand, and its own connections."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -61,7 +64,20 @@ class Drift:
                 continue
             if account is not None:
                 accounts.setdefault(id(account), (account, []))[1].append(key)
-        for account, keys in accounts.values():
+        places = asyncio.Semaphore(_SIDE_BY_SIDE)
+        async with asyncio.TaskGroup() as group:
+            for account, keys in accounts.values():
+                group.create_task(self._look_at(account, keys, places), name="drift")
+        self._first = False
+        self.owned = Counter()
+        for account, _ in accounts.values():
+            self.owned["unmarked"] += account.inventory.others
+            self.owned.update(self._owner(entry) for entry in account.inventory.marked())
+        await self._gatherer.end_round()
+
+    async def _look_at(self, account: Account, keys: list[str], places: asyncio.Semaphore) -> None:
+        """Scan one account and compare. One that hangs takes 30 s, which must not add up."""
+        async with places:
             try:
                 # The first scan after the start serves everybody, whoever asked for it.
                 await (
@@ -69,14 +85,8 @@ class Drift:
                 )
             except MethodError as error:
                 _log.warning("inventory not refreshed", error=type(error).__name__, status=error.status)
-                continue
+                return
             await self._compare(account, keys)
-        self._first = False
-        self.owned = Counter()
-        for account, _ in accounts.values():
-            self.owned["unmarked"] += account.inventory.others
-            self.owned.update(self._owner(entry) for entry in account.inventory.marked())
-        await self._gatherer.end_round()
 
     def _owner(self, entry: MarkedSecret) -> str:
         key = self._gatherer.object_of(entry.marker)

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from pydantic import SecretStr
 
-from methodsecret_operator.core import identity, orphans
+from methodsecret_operator.core import identity, orphans, salvage
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.decision import SERVER_ERROR_FOR
 from methodsecret_operator.core.identity import DigestKey
@@ -28,6 +28,7 @@ from methodsecret_operator.errors import KubeForbidden, KubeNotFound, MethodUnau
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account, Accounts
 from methodsecret_operator.method.inventory import Inventory
+from methodsecret_operator.runtime.claims import Claims
 from methodsecret_operator.runtime.default_key import DefaultKey
 from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.sources import Sources
@@ -83,6 +84,7 @@ class Gatherer:
         self._default_namespaces = frozenset(default_namespaces)
         self._base_url_for = base_url_for
         self.clock = clock
+        self.claims = Claims()
 
     def environment(self, obj: MethodSecret) -> Environment:
         """Return the environment that an object's secret is to be in."""
@@ -139,8 +141,10 @@ class Gatherer:
     async def examine(self, obj: MethodSecret, secret_id: str, remote: RemoteSecret | None) -> Adoption:
         """Find out whether a secret may be adopted: no other status names it, no living owner marks it.
 
-        Raises KubeError.
+        From here on it is kept for this object, until `claims` is told that the look is over: so of two that
+        ask at once, one is first. It has to be before the list is asked for. Raises KubeError.
         """
+        rival = self.claims.take(secret_id, obj.key)
         claimed_by = None
         for namespace in self._namespaces:
             selector = f"status.id={secret_id}"
@@ -149,6 +153,8 @@ class Gatherer:
                     claimed_by = f"{other['metadata']['namespace']}/{other['metadata']['name']}"
         marker = identity.Marker.read(remote.metadata if remote is not None else None)
         alive = marker is not None and await self._alive(marker)
+        # Of a secret that neither of them gets, both shall say the same, whoever came first.
+        claimed_by = claimed_by or (None if alive else rival)
         return Adoption(remote=remote, claimed_by=claimed_by, owner_alive=alive)
 
     def object_of(self, marker: identity.Marker) -> str | None:
@@ -209,10 +215,12 @@ class Gatherer:
     def with_inventory(self, snapshot: Snapshot, account: Account) -> Snapshot:
         """Return the snapshot with what the account's inventory has for it by now."""
         marked = tuple(entry for owner in snapshot.owners for entry in account.inventory.of(owner))
+        obj = snapshot.object
+        ids = {obj.status.id or "", *(e.id for e in marked), *(e.id for e in obj.status.superseded)}
         return replace(
             snapshot,
             marked=marked,
-            claimed=frozenset(e.id for e in marked if self._named_by_other(e.id, snapshot.object.key)),
+            claimed=frozenset(one for one in ids if self._named_by_other(one, obj.key)),
             scanned_at=account.inventory.scanned_at,
             doubted=self.doubtful(snapshot.object, account),
             account_changed=account.inventory.mass_absence,
@@ -255,6 +263,8 @@ class Gatherer:
             return False
 
     async def _api_key(self, obj: MethodSecret) -> SecretStr | Problem:
+        if salvage.ACCOUNT in obj.unread:  # and not of the operator's own: that is another account
+            return Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.ACCOUNT_NOT_READABLE)
         if obj.spec.account is not None:
             return await self.sources.api_key(obj)
         if self._default_namespaces and obj.metadata.namespace not in self._default_namespaces:

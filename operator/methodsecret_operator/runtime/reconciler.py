@@ -44,6 +44,13 @@ class Reconciler:
 
     async def reconcile(self, key: str) -> Retry:
         """Look at the object once, do what is due, and return when to look again."""
+        try:
+            return await self._reconcile(key)
+        finally:
+            if key not in self._memories or self._memories[key][1].unwritten is None:
+                self._gatherer.claims.release(key)
+
+    async def _reconcile(self, key: str) -> Retry:
         obj = self._cache.get(key)
         if obj is None:
             self._forget(key)
@@ -52,6 +59,8 @@ class Reconciler:
         structlog.contextvars.bind_contextvars(
             namespace=obj.metadata.namespace, name=obj.metadata.name, generation=obj.metadata.generation
         )
+        if obj.unread:
+            _log.warning("deleting an object that does not fit the schema", unread=list(obj.unread))
         memory = self._memory(key, obj)
         if memory.unwritten is not None:
             retry = await self._write(key, obj, memory.unwritten, memory)

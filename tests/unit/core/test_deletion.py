@@ -11,7 +11,7 @@ import pytest
 from methodsecret_operator.core import deletion, identity
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.decision import decide
-from methodsecret_operator.core.findings import finding
+from methodsecret_operator.core.findings import finding, report
 from methodsecret_operator.core.resource import FINALIZER, SUPERSEDED_LIMIT, MethodSecret
 from methodsecret_operator.core.snapshot import (
     Action,
@@ -34,6 +34,7 @@ LOST = identity.DigestKey(b"a digest key that another cluster has")
 LOST_KEY = gen.revision(key=LOST)
 NO_ACCOUNT = Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.NO_DEFAULT_KEY)
 RELEASE = SetFinalizer(present=False)
+LET_GO = SetFinalizer(present=False, undone=(SECRET_ID,))
 GONE = gen.remote(SECRET_ID, status="deleted")
 OURS = gen.remote(SECRET_ID)
 UNRESOLVED = gen.create()
@@ -246,6 +247,21 @@ OWNERSHIP = [
     ),
     Row("our uid under a lost digest key: ours", marked(revision=LOST_KEY), Delete(SECRET_ID)),
     Row("our name with what is no revision at all", marked(uid="x", revision="what"), RELEASE),
+    Row(
+        "taken over by another object, and still under our mark: a status put back deletes nothing of it",
+        deleted(evidence={SECRET_ID: OURS}, claimed=frozenset({SECRET_ID})),
+        SetFinalizer(present=False, claimed=(SECRET_ID,)),
+    ),
+    Row(
+        "our own are deleted beside it",
+        deleted(gone(superseded=[old()]), evidence={SECRET_ID: OURS}, claimed=frozenset({"sec_old1"})),
+        Delete(SECRET_ID),
+    ),
+    Row(
+        "nor is it missing where it is not known",
+        absent(claimed=frozenset({SECRET_ID})),
+        SetFinalizer(present=False, claimed=(SECRET_ID,)),
+    ),
 ]
 
 UNSETTLED = [
@@ -298,7 +314,59 @@ NO_WAY = [
 ]  # fmt: skip
 
 
-TABLE = [*WHOLE, *ELSEWHERE, *CONTRADICTED, *OWNERSHIP, *UNSETTLED, *NO_WAY]
+def barred(sentence: Sentence, reason: Reason = Reason.CREDENTIALS_NOT_FOUND, **world: Any) -> Snapshot:  # noqa: ANN401 - Snapshot's fields
+    """Return a deletion, long overdue, whose API key is not the operator's to use for now."""
+    obj = gone(spec={**DELETE, "account": gen.own_account()})
+    return deleted(obj, account=Problem(reason, sentence), **TIMED_OUT, **world)
+
+
+def waits(snapshot: Snapshot) -> Finding:
+    """Return what is said, once a minute, while somebody can still make the deletion possible."""
+    assert isinstance(snapshot.account, Problem)
+    return report(snapshot, snapshot.account.reason, snapshot.account.sentence, retry=60.0)
+
+
+FORBIDDEN = barred(Sentence.CREDENTIALS_NOT_READABLE)
+NOT_ALLOWED = barred(Sentence.NAMESPACE_NOT_ALLOWED, Reason.NAMESPACE_NOT_ALLOWED)
+BARRED = [
+    Row("a right that was taken away is not a key that is gone", FORBIDDEN, waits(FORBIDDEN)),
+    Row("nor is a setting that bars the namespace", NOT_ALLOWED, waits(NOT_ALLOWED)),
+    Row(
+        "an account of another version's schema may be read again",
+        barred(Sentence.ACCOUNT_NOT_READABLE),
+        waits(barred(Sentence.ACCOUNT_NOT_READABLE)),
+    ),
+    Row(
+        "but a namespace that goes must be able to go",
+        barred(Sentence.CREDENTIALS_NOT_READABLE, namespace_terminating=True),
+        LET_GO,
+    ),
+    Row(
+        "whatever bars it",
+        barred(Sentence.NAMESPACE_NOT_ALLOWED, Reason.NAMESPACE_NOT_ALLOWED, namespace_terminating=True),
+        LET_GO,
+    ),
+]
+
+UNREAD = [
+    Row(
+        "a policy that nobody here knows deletes nothing, and says what stays",
+        deleted(
+            gone(spec=gen.raw_spec(), superseded=[old()]).model_copy(
+                update={"unread": ("spec.deletionPolicy",)}
+            ),
+            marked=(gen.marked(),),
+        ),
+        SetFinalizer(present=False, undone=(SECRET_ID, "sec_old1", "sec_marked1")),
+    ),
+    Row(
+        "what else cannot be read is of no use to a deletion",
+        deleted(gone().model_copy(update={"unread": ("spec.rotation",)})),
+        Confirm(SECRET_ID),
+    ),
+]
+
+TABLE = [*WHOLE, *ELSEWHERE, *CONTRADICTED, *OWNERSHIP, *UNSETTLED, *NO_WAY, *BARRED, *UNREAD]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.reason)
@@ -310,7 +378,6 @@ def test_what_becomes_of_a_deleted_object(row: Row) -> None:
 
 SAID = Finding(reason=Reason.UNAUTHORIZED, message="No.", generation=1, base_id=SECRET_ID, retry=300.0)
 DOWN = replace(SAID, reason=Reason.METHOD_UNAVAILABLE, retry="backoff")
-LET_GO = SetFinalizer(present=False, undone=(SECRET_ID,))
 
 
 class Refused(NamedTuple):
@@ -393,6 +460,7 @@ class Former(NamedTuple):
 
 DELETING = old(deleting=True)
 THEIRS = gen.remote("sec_old1", metadata=gen.marker(owner="a/b/c"))
+OLD_ONE = gen.remote("sec_old1")
 FORMER = [
     Former("no time is set: kept", expiring(old(), after=None), (None, [], "resync")),
     Former("none is there", expiring(), (None, [], "resync")),
@@ -428,9 +496,39 @@ FORMER = [
         ([], [], "resync"),
     ),
     Former(
+        "taken over by another object: no longer named, and left alone",
+        expiring(DELETING, evidence={"sec_old1": gen.remote("sec_old1")}, claimed=frozenset({"sec_old1"})),
+        ([], [], "resync"),
+    ),
+    Former(
+        "the one in use, put there by hand: no longer named, and left alone",
+        expiring(old(id=SECRET_ID, deleting=True), evidence={SECRET_ID: OURS}),
+        ([], [], "resync"),
+    ),
+    Former(
+        "nor is it ever due",
+        expiring(old(id=SECRET_ID), old(2, supersededAt=at(minutes=59))),
+        (["sec_old2"], [], 60.0),
+    ),
+    Former(
         "not known to what may be another account: still named, and not asked for in haste",
         expiring(DELETING, evidence={"sec_old1": None}, account_changed=True),
         (["sec_old1"], ["sec_old1"], "resync"),
+    ),
+    Former(
+        "Method refuses to delete it: still named, and tried again at the next resync",
+        expiring(DELETING, evidence={"sec_old1": OLD_ONE}, undeletable=frozenset({"sec_old1"})),
+        (["sec_old1"], ["sec_old1"], "resync"),
+    ),
+    Former(
+        "and the others go",
+        expiring(
+            DELETING,
+            old(2, deleting=True),
+            evidence={"sec_old1": OLD_ONE, "sec_old2": gen.remote("sec_old2")},
+            undeletable=frozenset({"sec_old1"}),
+        ),
+        Delete("sec_old2"),
     ),
     Former(
         "the others go on meanwhile",
@@ -537,6 +635,16 @@ STRAYS = [
     Stray(
         "the status names one that is not ours: then this may be the true one, and stays",
         strays(SECOND),
+        None,
+    ),
+    Stray(
+        "nor where Method refuses to delete it: it is named nowhere, so the next resync finds it again",
+        strays(
+            gen.marked(SECRET_ID),
+            SECOND,
+            evidence={"sec_marked1": gen.remote("sec_marked1")},
+            undeletable=frozenset({"sec_marked1"}),
+        ),
         None,
     ),
     Stray("gone meanwhile", strays(SECOND, evidence={"sec_marked1": None}), None),

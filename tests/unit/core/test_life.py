@@ -66,6 +66,11 @@ def changed(**status: Any) -> MethodSecret:  # noqa: ANN401 - any JSON
     return gen.synced(status={"source": FORMER_SOURCE, **status})
 
 
+def changed_on_request() -> MethodSecret:
+    """Return one whose new value waits to be asked for."""
+    return gen.synced(spec=ON_REQUEST, status={"source": FORMER_SOURCE})
+
+
 def alias() -> RemoteSecret:
     owner = identity.owner(cluster="old-name", namespace=NAMESPACE, name=NAME)
     return gen.remote("sec_marked1", metadata=gen.marker(owner=owner))
@@ -93,6 +98,35 @@ LINKING = [
             marked=(gen.marked(),),
             claimed=frozenset({"sec_marked1"}),
             evidence={"sec_marked1": gen.remote("sec_marked1")},
+        ),
+        CREATE,
+    ),
+    Row(
+        "neither as a former one that the status names",
+        gen.snapshot(
+            changed(superseded=[former()]),
+            claimed=frozenset({"sec_old1"}),
+            evidence={"sec_old1": gen.remote("sec_old1")},
+        ),
+        CREATE,
+    ),
+    Row(
+        "nor as the one in a status that was put back",
+        gen.snapshot(
+            gen.synced(),
+            trusted=False,
+            claimed=frozenset({SECRET_ID}),
+            evidence={SECRET_ID: gen.remote(SECRET_ID)},
+        ),
+        CREATE,
+    ),
+    Row(
+        "nor where that would make it wait for a person",
+        gen.snapshot(
+            changed_on_request(),
+            trusted=False,
+            claimed=frozenset({SECRET_ID}),
+            evidence={SECRET_ID: gen.remote(SECRET_ID)},
         ),
         CREATE,
     ),
@@ -649,6 +683,16 @@ ADOPTION = [
             evidence={SECRET_ID: gen.remote(SECRET_ID, metadata=None)},
         ),
         (Reason.ADOPTED, Sentence.ADOPTED, SECRET_ID),
+    ),
+    Row(
+        "untrusted, and another object goes by it: it would have to be examined",
+        gen.snapshot(
+            gen.synced(spec=ADOPTS_CURRENT, status=BY_ADOPTION),
+            trusted=False,
+            claimed=frozenset({SECRET_ID}),
+            evidence={SECRET_ID: gen.remote(SECRET_ID, metadata=None)},
+        ),
+        CREATE,
     ),
     Row(
         "untrusted, and the spec names another",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
 
 from methodsecret_operator.core import decision, publishing
-from methodsecret_operator.core.conditions import Reason
-from methodsecret_operator.core.resource import MethodSecret, Published
+from methodsecret_operator.core.conditions import Reason, Sentence
+from methodsecret_operator.core.resource import FINALIZER, MethodSecret, Published
 from methodsecret_operator.core.snapshot import (
     ApplyConfigMap,
     ConfigMapSeen,
     ConfigMapState,
+    Create,
     DeleteConfigMap,
     Finding,
+    Problem,
     ReadConfigMap,
     Snapshot,
 )
@@ -55,6 +58,14 @@ def obj(*published: dict[str, Any], asked: bool = True, **changed: Any) -> Metho
 
 def snapshot(one: MethodSecret, *, seen: str | None = None, **maps: ConfigMapState) -> Snapshot:
     return gen.snapshot(one, config_map_version=seen, config_maps=maps)
+
+
+AWAY = Problem(Reason.SOURCE_NOT_FOUND, Sentence.SOURCE_NOT_FOUND, retry=7.0)
+
+
+def without(one: MethodSecret, *, seen: str | None = None, **maps: ConfigMapState) -> Snapshot:
+    """Return the same where the source is away: the id in use goes on being used."""
+    return replace(snapshot(one, seen=seen, **maps), source=AWAY)
 
 
 class Step(NamedTuple):
@@ -98,6 +109,20 @@ STEPS = [
         "not asked for any more, and ours",
         snapshot(obj(ENTRY, asked=False), shown=OURS),
         DeleteConfigMap("shown", "cm", "7"),
+    ),
+    Step("without a source: the watch has none", without(obj(ENTRY)), READ),
+    Step("without a source: edited", without(obj(ENTRY), shown=EDITED), ApplyConfigMap(WHOLE, EDITED)),
+    Step("without a source: deleted", without(obj(ENTRY), shown=None), ApplyConfigMap(WHOLE, None)),
+    Step(
+        "without a source: not asked for any more",
+        without(obj(ENTRY, asked=False), shown=OURS),
+        DeleteConfigMap("shown", "cm", "7"),
+    ),
+    Step("without a source: asked for by now", without(obj()), READ),
+    Step(
+        "without an API key as well",
+        replace(without(obj(ENTRY)), account=Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.NO_DEFAULT_KEY)),
+        READ,
     ),
 ]
 
@@ -173,7 +198,53 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize("row", SAID, ids=lambda row: row.reason)
+MEANWHILE = [
+    Said(
+        "in place: no call", without(obj(ENTRY), seen="7"), Reason.SOURCE_NOT_FOUND,
+        obj(ENTRY).status.published, 7.0,
+    ),
+    Said("applied just now", without(obj(NAMED), shown=APPLIED), Reason.SOURCE_NOT_FOUND, (WRITTEN,), 7.0),
+    Said(
+        "named before it is made, and gone on with at once", without(obj(), shown=None),
+        Reason.SOURCE_NOT_FOUND, obj(NAMED).status.published, 0.0,
+    ),
+    Said(
+        "somebody else's, but that is not the first thing to do", without(obj(ENTRY), shown=FOREIGN),
+        Reason.SOURCE_NOT_FOUND, (), 7.0,
+    ),
+    Said(
+        "refused", without(obj(NAMED), shown="refused"),
+        Reason.SOURCE_NOT_FOUND, obj(NAMED).status.published, 7.0,
+    ),
+    Said(
+        "a status that somebody has edited shows nothing", replace(without(obj(ENTRY)), trusted=False),
+        Reason.SOURCE_NOT_FOUND, obj(ENTRY).status.published, 7.0,
+    ),
+]  # fmt: skip
+"""The same where something else is wrong: that is what is said."""
+
+
+def test_an_id_that_is_not_active_is_not_shown_for_the_first_time() -> None:
+    former = {**ENTRY, "id": "sec_old"}
+    one = gen.synced(spec=SPEC, status={"status": "frozen", "published": [former]})
+    said = decision.decide(without(one))
+    assert isinstance(said, Finding)
+    assert said.published is None
+
+
+def test_what_goes_with_its_object_is_left_to_kubernetes() -> None:
+    one = obj(ENTRY, deleted=True, finalizers=(FINALIZER,), spec={**SPEC, "deletionPolicy": "Delete"})
+    said = decision.decide(replace(without(one), account=AWAY))
+    assert isinstance(said, Finding)
+    assert said.reason is Reason.SOURCE_NOT_FOUND
+
+
+def test_a_create_waits_for_nothing() -> None:
+    changed = replace(snapshot(obj(ENTRY)), source=gen.source("another value"))
+    assert isinstance(decision.decide(changed), Create)
+
+
+@pytest.mark.parametrize("row", [*SAID, *MEANWHILE], ids=lambda row: row.reason)
 def test_what_is_said(row: Said) -> None:
     said = decision.decide(row.snapshot)
     assert isinstance(said, Finding)

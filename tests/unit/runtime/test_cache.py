@@ -210,6 +210,39 @@ def test_an_object_that_does_not_fit_is_named_with_its_fields_and_without_its_co
     assert caught.value.__context__ is None
 
 
+class Misfit(NamedTuple):
+    """A spec that does not fit, and what is left out of it where its object is being deleted."""
+
+    reason: str
+    spec: dict[str, Any]
+    unread: tuple[str, ...]
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """Return metadata of so many levels."""
+    return {"a": nested(levels - 1)} if levels > 1 else {}
+
+
+MISFITS = [
+    Misfit("metadata that is nested too deeply", gen.raw_spec(metadata=nested(220)), ()),
+    Misfit("another version's", gen.raw_spec(deletionPolicy="Archive"), ("spec.deletionPolicy",)),
+]
+
+
+@pytest.mark.parametrize("row", MISFITS, ids=lambda row: row.reason)
+def test_what_does_not_fit_is_read_all_the_same_once_it_is_being_deleted(
+    cache: ObjectCache, row: Misfit
+) -> None:
+    """Else our finalizer would hold it, and its namespace, for ever."""
+    cache.observe(gen.raw_object(spec=row.spec))
+    with pytest.raises(SchemaError):
+        cache.get(KEY)
+    cache.observe(gen.raw_object(version=101, deleted=True, spec=row.spec))
+    found = cache.get(KEY)
+    assert found is not None
+    assert (found.unread, found.spec.value_from) == (row.unread, gen.method_secret().spec.value_from)
+
+
 def test_only_what_is_needed_is_kept(cache: ObjectCache) -> None:
     cache.observe(gen.raw_object(annotations={"kubectl/last-applied": gen.CANARY, gen.ROTATE: "t"}))
     assert gen.CANARY not in str(cache._entries)  # what is held in memory is the promise

@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -41,7 +42,8 @@ class World:
         self.busy: set[str] = set()
         self.cache = ObjectCache(wake=lambda _: None)
         self.accounts = Accounts(writes_per_minute=1000, reads_per_minute=1000, now=self.clock)
-        self.gatherer = Gatherer(
+        self.gathering = partial(
+            Gatherer,
             cluster=Cluster(name=gen.CLUSTER, digest_key=gen.KEY, aliases=("old-name",)),
             accounts=self.accounts,
             default_key=DefaultKey(api_key=SecretStr(API_KEY), path=None),
@@ -52,10 +54,10 @@ class World:
             clock=self.clock,
             kube=kube,
             deletion_timeout=300.0,
-            named_by_other=lambda _id, _key: False,
             namespaces=(),
             publications=Publications(connection=connection, namespaces=(), wake=lambda _: None),
         )
+        self.gatherer = self.gathering(named_by_other=lambda _id, _key: False)
         self.drift = Drift(
             cache=self.cache,
             gatherer=self.gatherer,
@@ -176,6 +178,31 @@ async def test_an_account_that_cannot_be_asked_is_left_for_the_next_time(world: 
     await world.emulator.control.add_fault("list", "status")
     assert await world.look() == []
     assert await world.look() == [KEY]
+
+
+async def test_an_account_that_hangs_holds_up_no_other(world: World, server: KubeServer) -> None:
+    for number in range(2):
+        server.put_secret(f"method{number}", {"k": b"sk_%d" % number})
+        reference = {"apiKeySecretRef": {"name": f"method{number}", "key": "k"}}
+        spec = gen.raw_spec(account=gen.own_account() | reference)
+        status = gen.raw_ready_status(id=f"sec_missing{number}")
+        world.cache.observe(gen.raw_object(name=f"n{number}", spec=spec, status=status))
+    hold = await world.emulator.control.add_fault("list", "hold")
+    doubted: asyncio.Queue[str] = asyncio.Queue()
+    drift = Drift(
+        cache=world.cache,
+        gatherer=world.gatherer,
+        doubt=doubted.put_nowait,
+        busy=world.busy.__contains__,
+        clock=world.clock,
+    )
+    looking = asyncio.create_task(drift.look())
+    await world.emulator.control.wait_held(hold)
+    async with asyncio.timeout(10):
+        first = await doubted.get()
+    await world.emulator.control.release(hold)
+    await looking
+    assert {first, doubted.get_nowait()} == {f"{gen.NAMESPACE}/n0", f"{gen.NAMESPACE}/n1"}
 
 
 async def test_an_object_that_cannot_be_read_or_has_no_account_stops_no_other(

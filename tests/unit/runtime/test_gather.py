@@ -58,6 +58,15 @@ async def test_what_cannot_be_an_api_key_is_called_so(world: World, server: Kube
     assert whole.account.reason is Reason.UNAUTHORIZED
 
 
+async def test_an_account_that_cannot_be_read_is_not_the_operators_own(world: World) -> None:
+    """There Method would know nothing of the id, and that would pass for a deletion."""
+    obj = gen.synced(deleted=True).model_copy(update={"unread": ("spec.account",)})
+    whole, account = await gather(world, obj)
+    assert account is None
+    assert isinstance(whole.account, Problem)
+    assert whole.account.reason is Reason.CREDENTIALS_NOT_FOUND
+
+
 class Row(NamedTuple):
     """How the namespace of a deleted object is, and whether it is terminating."""
 
@@ -197,3 +206,21 @@ async def test_whose_mark_stands_in_the_way_of_an_adoption(
     remote = gen.remote(metadata=gen.marker(**row.marker))
     found = await world.gatherer.examine(gen.method_secret(), remote.id, remote)
     assert (found.claimed_by, found.owner_alive) == (None, row.alive)
+
+
+async def test_whatever_may_be_taken_for_ours_is_looked_up_in_others_statuses(world: World) -> None:
+    """The id in the status, former ones, and what carries our mark; but not what stands in our own status."""
+    stray = await world.seed()
+    names = {"current": "sec_current1", "former": "sec_old1", "marked": stray}
+    for name, secret_id in names.items():
+        world.cache.observe(gen.raw_object(name=name, status=gen.raw_ready_status(id=secret_id)))
+    world.gatherer = world.gathering(named_by_other=world.cache.named_by_other)
+    superseded = [
+        {"id": secret_id, "supersededAt": gen.EARLIER} for secret_id in ("sec_old1", "sec_nobody_elses")
+    ]
+    obj = gen.synced(status={"superseded": superseded})
+    _, account = await gather(world, obj)
+    assert account is not None
+    await account.inventory.ready()
+    whole, _ = await gather(world, obj)
+    assert whole.claimed == set(names.values())

@@ -195,6 +195,90 @@ async def test_a_deletion_is_not_let_go_by_one_refusal_after_an_outage(
             assert bool(server.documents[PATH]["metadata"]["finalizers"]) is kept, seconds
 
 
+async def test_an_object_of_another_versions_schema_is_deleted_with_what_it_names(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    key = API_KEY.get_secret_value()
+    [current, former] = await emulator.control.seed(2, metadata=dict(gen.marker()), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        spec = {"deletionPolicy": "Delete", "valueFrom": {"vaultRef": {"path": "x"}}}
+        status = gen.raw_ready_status(id=current, superseded=[{"id": former, "supersededFor": "7d"}])
+        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        await here.reconciler.reconcile(KEY)
+        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert {one["id"]: one["status"] for one in await emulator.control.secrets()} == {
+            current: "deleted",
+            former: "deleted",
+        }
+
+
+async def test_an_account_of_another_versions_schema_holds_it_until_it_is_read(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        account = gen.own_account("staging")
+        spec = gen.raw_spec(deletionPolicy="Delete", account=account)
+        here.put(
+            gen.raw_object(
+                deleted=True, finalizers=(FINALIZER,), spec=spec, status=gen.raw_ready_status(source=7)
+            )
+        )
+        for _ in range(3):
+            assert await here.reconciler.reconcile(KEY) == 60.0
+            here.now += timedelta(hours=1)
+            assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER]
+            assert len(server.patched) == 1, "no write for each look"
+        assert here.status["source"] == 7, "what was not read is left as it was"
+        assert here.status["conditions"][0]["reason"] == "CredentialsNotFound"
+        namespace = {"metadata": {"name": gen.NAMESPACE, "uid": "u", "deletionTimestamp": gen.EARLIER}}
+        server.documents[f"/api/v1/namespaces/{gen.NAMESPACE}"] = namespace
+        await here.reconciler.reconcile(KEY)
+        assert server.documents[PATH]["metadata"]["finalizers"] == []
+
+
+@pytest.mark.parametrize("status", [403, 422])
+async def test_a_former_secret_that_may_not_be_deleted_does_no_harm_to_the_one_in_use(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator, status: int
+) -> None:
+    key = API_KEY.get_secret_value()
+    marker = dict(gen.marker())
+    [current, first, second] = await emulator.control.seed(3, metadata=marker, api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        superseded = [
+            {"id": former, "supersededAt": gen.EARLIER, "deleting": True} for former in (first, second)
+        ]
+        spec = gen.raw_spec(rotation={"deleteSupersededAfter": "1h"})
+        here.put(gen.raw_object(spec=spec, status=gen.raw_ready_status(id=current, superseded=superseded)))
+        here.cache.trust(KEY)
+        await emulator.control.add_fault("delete", "status", status=status)
+        assert await here.reconciler.reconcile(KEY) == "resync"
+        assert here.status["conditions"][0]["reason"] == "Synced"
+        assert [entry["id"] for entry in here.status["superseded"]] == [first]
+        assert await emulator.control.count("delete") == 2, "the others are not held up by it"
+        await here.reconciler.reconcile(KEY)
+        assert "superseded" not in here.status
+
+
+@pytest.mark.parametrize("status", [401, 503])
+async def test_what_is_no_refusal_of_that_deletion_is_said(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator, status: int
+) -> None:
+    key = API_KEY.get_secret_value()
+    [current, former] = await emulator.control.seed(2, metadata=dict(gen.marker()), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        superseded = [{"id": former, "supersededAt": gen.EARLIER, "deleting": True}]
+        spec = gen.raw_spec(rotation={"deleteSupersededAfter": "1h"})
+        here.put(gen.raw_object(spec=spec, status=gen.raw_ready_status(id=current, superseded=superseded)))
+        here.cache.trust(KEY)
+        await emulator.control.add_fault("delete", "status", status=status)
+        await here.reconciler.reconcile(KEY)
+        assert here.status["conditions"][0]["reason"] in {"Unauthorized", "MethodUnavailable"}
+
+
 async def test_a_secret_made_anew_that_the_watch_has_not_told_of_is_read_once(
     kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
 ) -> None:
