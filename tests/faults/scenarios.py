@@ -26,8 +26,8 @@ class Scenario:
 
     `given` is done with the operator running (`change` None: before it starts, and the start is the change).
     `settled` waits for the end. Then `stored` secrets were ever made, and `active` of them are left.
-    `points` is how many requests there are at least: it may only grow. `always`: every point in `make test`,
-    else in `make soak`.
+    `points` is how many requests there are at least: it may only grow. Each is killed at in `make test`; what
+    is not `always` has the second kill there, with Method's keys forgotten, only in `make soak`.
     """
 
     name: str

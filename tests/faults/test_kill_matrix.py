@@ -44,12 +44,17 @@ def test_every_golden_file_is_of_a_scenario() -> None:
     assert {file.stem for file in GOLDEN.glob("*.txt")} == {scenario.name for scenario in SCENARIOS}
 
 
-@pytest.mark.parametrize("forget", [False, True], ids=["", "keys-forgotten"])
 @pytest.mark.parametrize(
-    "scenario",
+    ("scenario", "forget"),
     [
-        pytest.param(scenario, marks=() if scenario.always else pytest.mark.soak, id=scenario.name)
+        pytest.param(
+            scenario,
+            forget,
+            marks=pytest.mark.soak if forget and not scenario.always else (),
+            id=f"{scenario}-keys-forgotten" if forget else scenario.name,
+        )
         for scenario in SCENARIOS
+        for forget in (False, True)
     ],
 )
 @pytest.mark.timeout(900)
