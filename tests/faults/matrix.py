@@ -23,6 +23,7 @@ async def record(scenario: Scenario, places: Places) -> list[Recorded]:
     async with places() as place:
         operator, since = await _to_the_change(scenario, place)
         await scenario.settled(place)
+        await _all_sent(scenario, place, since)
         await asyncio.to_thread(operator.stop)
         assert await problems(scenario, place) == [], "undisturbed"
         return place.proxy.log[since:]
@@ -56,6 +57,18 @@ async def kill_everywhere(
     sides: tuple[When, When] = ("before", "after")
     done = await asyncio.gather(*(one(point, when) for point in kills for when in sides))
     return [problem for problem in done if problem is not None]
+
+
+async def _all_sent(scenario: Scenario, place: Place, since: int) -> None:
+    """Wait for what has nothing to do with the scenario's end: the watch, after a start, and the Events."""
+    if scenario.change is None:
+        await place.until_watching(after=since)
+
+    def posted(log: list[Recorded]) -> bool:
+        events = [record for record in log[since:] if record.label == "POST events"]
+        return len(events) >= scenario.events and all(record.status is not None for record in events)
+
+    await place.proxy.until(posted)
 
 
 async def _kill_at(scenario: Scenario, point: Point, when: When, place: Place, *, forget: bool) -> list[str]:

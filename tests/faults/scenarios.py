@@ -26,8 +26,9 @@ class Scenario:
 
     `given` is done with the operator running (`change` None: before it starts, and the start is the change).
     `settled` waits for the end. Then `stored` secrets were ever made, and `active` of them are left.
-    `points` is how many requests there are at least: it may only grow. Each is killed at in `make test`; what
-    is not `always` has the second kill there, with Method's keys forgotten, only in `make soak`.
+    On the way `points` requests are sent, `events` of them Events, which are posted in their own time. At
+    each it is killed in `make test`; what is not `always` has the second kill there, with Method's keys
+    forgotten, only in `make soak`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scenario:
     stored: int
     active: int
     points: int
+    events: int = 1
     always: bool = False
 
     def __str__(self) -> str:
@@ -182,7 +184,7 @@ SCENARIOS = (
         settled=_until_ready,
         stored=1,
         active=1,
-        points=19,
+        points=20,
     ),
     Scenario(
         name="create-delete-policy",
@@ -203,6 +205,7 @@ SCENARIOS = (
         stored=1,
         active=0,
         points=8,
+        events=0,
     ),
     Scenario(
         name="api-key-replaced",
@@ -243,6 +246,7 @@ SCENARIOS = (
         stored=1,
         active=1,
         points=14,
+        events=2,
     ),
     Scenario(
         name="publish-rotate",
@@ -253,5 +257,6 @@ SCENARIOS = (
         stored=2,
         active=1,
         points=20,
+        events=2,
     ),
 )
