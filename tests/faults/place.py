@@ -107,7 +107,12 @@ async def place(
             api_keys={OLD_KEY: ACCOUNT, NEW_KEY: ACCOUNT}, writes_per_minute=0, reads_per_minute=0
         ) as emulator,
         EmulatorControl(emulator.url) as control,
-        Proxy(kube=plane.url, ca=str(plane.ca_file), method=emulator.url) as proxy,
+        Proxy(
+            kube=plane.url,
+            ca=str(plane.ca_file),
+            method=emulator.url,
+            api_keys={OLD_KEY: "old key", NEW_KEY: "new key"},
+        ) as proxy,
     ):
         made = Place(
             proxy=proxy,
