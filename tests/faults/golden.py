@@ -25,7 +25,11 @@ _KINDS: Final = {
     "namespace": re.compile(r"\bfaults-[0-9a-f]{8}\b"),
 }
 _NOT_NUMBERED: Final = frozenset({"time", "namespace"})
-_PLAIN_NAMES: Final = {"resourceVersion": "<version>", "reportingInstance": "<instance>"}
+_PLAIN_NAMES: Final = {
+    "resourceVersion": "<version>",
+    "reportingInstance": "<instance>",
+    "holderIdentity": "<instance>",
+}
 
 
 class _Names:

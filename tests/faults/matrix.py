@@ -19,14 +19,15 @@ AT_ONCE = 6
 
 
 async def record(scenario: Scenario, places: Places) -> list[Recorded]:
-    """Return what the operator sends in an undisturbed run, from the change to its own end."""
+    """Return what the operator sends in an undisturbed run, from the change until all is done."""
     async with places() as place:
         operator, since = await _to_the_change(scenario, place)
         await scenario.settled(place)
         await _all_sent(scenario, place, since)
+        log = place.proxy.log[since:]
         await asyncio.to_thread(operator.stop)
         assert await problems(scenario, place) == [], "undisturbed"
-        return place.proxy.log[since:]
+        return log
 
 
 def points(log: list[Recorded]) -> list[Point]:
@@ -80,6 +81,7 @@ async def _kill_at(scenario: Scenario, point: Point, when: When, place: Place, *
         return ["it was never sent"]
     operator.kill()
     hold.drop()
+    await scenario.killed(place)
     if forget:
         await place.control.forget_idempotency()
     restarted = len(place.proxy.log)

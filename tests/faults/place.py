@@ -28,7 +28,8 @@ ACCOUNT: Final = "acme-corp"
 class Place(World):
     """A world whose operators reach both APIs through `proxy`. `first` is the object as it was prepared.
 
-    `values` are what nothing may show at the end, in none of the `namespaces` and nowhere else.
+    `settings` are its operators' own. `values` are what nothing may show at the end, in none of the
+    `namespaces` and nowhere else.
     """
 
     def __init__(self, *, proxy: Proxy, **rest: Any) -> None:  # noqa: ANN401 - what a World takes
@@ -36,6 +37,7 @@ class Place(World):
         self.proxy = proxy
         self.value = CANARY
         self.first: Object = {}
+        self.settings: dict[str, str] = {}
         self.values = [CANARY]
         self.namespaces = [self.namespace]
 
@@ -46,6 +48,7 @@ class Place(World):
             DIGEST_KEY_SECRET=f"digest-key-{self.namespace}",
             WRITES_PER_MINUTE="1000000",
             READS_PER_MINUTE="1000000",
+            **self.settings,
             **env,
         )
 
