@@ -58,7 +58,7 @@ test: venv controlplane ## every test, on a real kube-apiserver and the emulator
 		--cov --cov-report=term $(ARGS)
 
 .PHONY: soak
-soak: venv controlplane ## what takes long: the operator killed at every request of every scenario, silent watches
+soak: venv controlplane ## what takes long: every kill with Method's keys forgotten too, silent watches, long histories
 	@SOAK=1 $(PYTEST) tests/faults $(ARGS)
 
 .PHONY: golden

@@ -140,9 +140,10 @@ class OperatorProcess:
         self._until(self._is_ready if self._health_port else lambda: self._says("running"), "ready", timeout)
         return self
 
-    def wait_event(self, event: str, timeout: float = READY_SECONDS) -> None:
-        """Return when it has logged this event since its start; raises as wait_ready."""
-        self._until(lambda: self._says(event), f"saying {event!r}", timeout)
+    def wait_event(self, *events: str, timeout: float = READY_SECONDS) -> str:
+        """Return the first of these events that it has logged since its start; raises as wait_ready."""
+        self._until(lambda: any(map(self._says, events)), f"saying {' or '.join(events)}", timeout)
+        return next(event for event in events if self._says(event))
 
     def _until(self, true: Callable[[], bool], what: str, timeout: float) -> None:
         deadline = time.monotonic() + timeout

@@ -57,6 +57,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             raise
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests have recorded: `-n` hands on what they record, not what they print."""
+    figures = [
+        figure
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, figure in report.user_properties
+        if name == "figure" and report.when == "call"
+    ]
+    if figures:
+        terminalreporter.section("figures")
+    for figure in figures:
+        terminalreporter.line(str(figure))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_cluster_of_the_user() -> Iterator[None]:
     """Keep every test from a cluster that it did not start.

@@ -2,7 +2,7 @@
 
 Kept are the requests to Method and the writes to the kube-apiserver, in their order; Events, which are posted
 in their own time, stand at the end. Whatever differs from run to run gets a name by the order in which it
-first appears: `<id 1>`, `<uid 2>`. Secret values are named, never written.
+first appears: `<id 1>`, `<uid 2>`. Secret values and API keys are named, never written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ _KINDS: Final = {
     "namespace": re.compile(r"\bfaults-[0-9a-f]{8}\b"),
 }
 _NOT_NUMBERED: Final = frozenset({"time", "namespace"})
-_PLAIN_NAMES: Final = {"resourceVersion": "<version>", "reportingInstance": "<instance>"}
+_PLAIN_NAMES: Final = {
+    "resourceVersion": "<version>",
+    "reportingInstance": "<instance>",
+    "holderIdentity": "<instance>",
+}
 
 
 class _Names:
@@ -70,7 +74,12 @@ def written_down(records: Iterable[Recorded]) -> str:
 
 
 def _one(record: Recorded, names: _Names) -> str:
-    lines = [f"{record.end}: {record.method} {names.plain(record.path)} -> {record.status}"]
+    asked = f"{record.path}?{record.query}" if record.query else record.path
+    lines = [f"{record.end}: {record.method} {names.plain(asked)} -> {record.status}"]
+    if record.end == "method":
+        lines.append(f"API key: <{record.api_key}>")
+    if record.content_type is not None:
+        lines.append(f"Content-Type: {record.content_type}")
     if record.idempotency_key is not None:
         lines.append(f"Idempotency-Key: {names.plain(record.idempotency_key)}")
     if record.body:

@@ -19,13 +19,15 @@ AT_ONCE = 6
 
 
 async def record(scenario: Scenario, places: Places) -> list[Recorded]:
-    """Return what the operator sends in an undisturbed run, from the change to its own end."""
+    """Return what the operator sends in an undisturbed run, from the change until all is done."""
     async with places() as place:
         operator, since = await _to_the_change(scenario, place)
         await scenario.settled(place)
+        await _all_sent(scenario, place, since)
+        log = place.proxy.log[since:]
         await asyncio.to_thread(operator.stop)
         assert await problems(scenario, place) == [], "undisturbed"
-        return place.proxy.log[since:]
+        return log
 
 
 def points(log: list[Recorded]) -> list[Point]:
@@ -58,6 +60,18 @@ async def kill_everywhere(
     return [problem for problem in done if problem is not None]
 
 
+async def _all_sent(scenario: Scenario, place: Place, since: int) -> None:
+    """Wait for what has nothing to do with the scenario's end: the watch, after a start, and the Events."""
+    if scenario.change is None:
+        await place.until_watching(after=since)
+
+    def posted(log: list[Recorded]) -> bool:
+        events = [record for record in log[since:] if record.label == "POST events"]
+        return len(events) >= scenario.events and all(record.status is not None for record in events)
+
+    await place.proxy.until(posted)
+
+
 async def _kill_at(scenario: Scenario, point: Point, when: When, place: Place, *, forget: bool) -> list[str]:
     hold = Hold(point, when)
     operator, _ = await _to_the_change(scenario, place, hold=hold)
@@ -67,6 +81,7 @@ async def _kill_at(scenario: Scenario, point: Point, when: When, place: Place, *
         return ["it was never sent"]
     operator.kill()
     hold.drop()
+    await scenario.killed(place)
     if forget:
         await place.control.forget_idempotency()
     restarted = len(place.proxy.log)

@@ -1,8 +1,9 @@
 """Stands between an operator and the two APIs it calls: records, holds, refuses, cuts. It decides nothing.
 
 One log has the requests to both ends in the order in which they came, so that a test can say "the third one"
-of anything that the operator sends. Request headers are passed on and not kept (they hold credentials),
-but for the Idempotency-Key. Listens on 127.0.0.1 only, in plain HTTP.
+of anything that the operator sends. Request headers are passed on and not kept, but for the Content-Type and
+the Idempotency-Key; an API key is kept by the name that the test has for it. Listens on 127.0.0.1 only, in
+plain HTTP.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
@@ -48,7 +49,10 @@ class Recorded:
     end: End
     method: str
     path: str
+    query: str
     watch: bool
+    content_type: str | None
+    api_key: str | None
     idempotency_key: str | None
     body: bytes = field(repr=False)
     status: int | None = None
@@ -117,10 +121,12 @@ class _Stream:
 class Proxy:
     """A proxy for one operator; an async context manager. `kube_url` and `method_url` are where it listens.
 
-    `hold` is what is to be held, counted from the moment at which it is set.
+    `api_keys` are the names of API keys, by key. `hold` is what is to be held, counted from the moment at
+    which it is set.
     """
 
-    def __init__(self, *, kube: str, ca: str, method: str) -> None:
+    def __init__(self, *, kube: str, ca: str, method: str, api_keys: Mapping[str, str]) -> None:
+        self._api_keys = {f"Bearer {key}": name for key, name in api_keys.items()}
         self._upstream: dict[End, str] = {"kube": kube, "method": method}
         self._tls = ssl.create_default_context(cafile=ca)
         self._stack = contextlib.AsyncExitStack()
@@ -208,7 +214,10 @@ class Proxy:
             end=end,
             method=request.method,
             path=request.path,
+            query=request.query_string,
             watch=request.query.get("watch") in ("1", "true"),
+            content_type=request.headers.get("Content-Type"),
+            api_key=self._api_keys.get(request.headers.get("Authorization", "")) if end == "method" else None,
             idempotency_key=request.headers.get("Idempotency-Key"),
             body=await request.read(),
         )

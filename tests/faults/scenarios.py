@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.faults import leader
 from tests.faults.place import ACCOUNT, NEW_KEY, OLD_KEY, Place
 from tests.integration.canary import CANARY
 from tests.integration.world import Object, not_ready, ready
@@ -20,14 +21,20 @@ _SHOWN: Final = "acme-method"
 _PUBLISH: Final = {"configMap": {"name": _SHOWN, "key": "id"}}
 
 
+async def _nothing(place: Place) -> None:
+    del place
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One way through the operator.
 
-    `given` is done with the operator running (`change` None: before it starts, and the start is the change).
-    `settled` waits for the end. Then `stored` secrets were ever made, and `active` of them are left.
-    `points` is how many requests there are at least: it may only grow. `always`: every point in `make test`,
-    else in `make soak`.
+    `given` is done with the operator running (`change` None: before it starts, and the start is the change),
+    `killed` right after it was killed. `settled` waits for the end. Then `stored` secrets were ever made, and
+    `active` of them are left.
+    On the way `points` requests are sent, `events` of them Events, which are posted in their own time. At
+    each it is killed in `make test`; what is not `always` has the second kill there, with Method's keys
+    forgotten, only in `make soak`.
     """
 
     name: str
@@ -38,6 +45,8 @@ class Scenario:
     stored: int
     active: int
     points: int
+    events: int = 1
+    killed: Step = _nothing
     always: bool = False
 
     def __str__(self) -> str:
@@ -85,10 +94,6 @@ def _synced(**spec: Any) -> Step:  # noqa: ANN401 - fields of the spec
     return sync
 
 
-async def _nothing(place: Place) -> None:
-    del place
-
-
 async def _change_value(place: Place) -> None:
     place.write_value(f"{CANARY}-2")
 
@@ -111,6 +116,23 @@ async def _delete(place: Place) -> None:
 
 async def _until_gone(place: Place) -> None:
     await place.until_gone("acme")
+
+
+async def _rotated(place: Place) -> None:
+    await _synced(deletionPolicy="Delete")(place)
+    place.write_value(f"{CANARY}-2")
+    await _until_moved(place)
+    await place.proxy.until(lambda log: [sent.label for sent in log if sent.status].count("POST events") == 2)
+
+
+async def _elected(place: Place) -> None:
+    await leader.elect(place)
+    await _manifest()(place)
+
+
+async def _until_elected(place: Place) -> None:
+    await leader.follow(place)
+    await _until_ready(place)
 
 
 async def _seed(place: Place) -> None:
@@ -183,7 +205,7 @@ SCENARIOS = (
         settled=_until_ready,
         stored=1,
         active=1,
-        points=19,
+        points=20,
     ),
     Scenario(
         name="create-delete-policy",
@@ -204,6 +226,29 @@ SCENARIOS = (
         stored=1,
         active=0,
         points=8,
+        events=0,
+    ),
+    Scenario(
+        name="delete-rotated",
+        reason="an object with deletionPolicy Delete is deleted, and its former secret with it",
+        given=_rotated,
+        change=_delete,
+        settled=_until_gone,
+        stored=2,
+        active=0,
+        points=13,
+        events=0,
+    ),
+    Scenario(
+        name="start-elected",
+        reason="the first start ever, where a leader is elected first",
+        given=_elected,
+        change=None,
+        killed=leader.hurry,
+        settled=_until_elected,
+        stored=1,
+        active=1,
+        points=22,
     ),
     Scenario(
         name="api-key-replaced",
@@ -244,6 +289,7 @@ SCENARIOS = (
         stored=1,
         active=1,
         points=14,
+        events=2,
     ),
     Scenario(
         name="publish-rotate",
@@ -254,5 +300,6 @@ SCENARIOS = (
         stored=2,
         active=1,
         points=20,
+        events=2,
     ),
 )

@@ -43,6 +43,12 @@ class Golden:
         return str(self.object["metadata"]["name"])
 
     @property
+    def values(self) -> list[str]:
+        """What its Secrets hold: values to store and API keys."""
+        held = [text for body in self.secrets for text in body["data"].values()]
+        return [value for text in held if (value := base64.b64decode(text).decode())]
+
+    @property
     def reason(self) -> str:
         """Why the object is Ready, or is not."""
         return next(str(c["reason"]) for c in self.object["status"]["conditions"] if c["type"] == "Ready")
@@ -83,6 +89,7 @@ def outside(place: Place) -> Place:
 def prepare(place: Place) -> None:
     """Make the second namespace and the digest key."""
     post(place, "/api/v1/namespaces", {"metadata": {"name": place.namespace + OUTSIDE}})
+    place.namespaces.append(place.namespace + OUTSIDE)
     key = {"metadata": {"name": f"digest-key-{place.namespace}"}, "data": {"digest-key": DIGEST_KEY}}
     post(place, f"/api/v1/namespaces/{SYSTEM}/secrets", key)
 
@@ -99,6 +106,7 @@ async def load(place: Place, goldens: list[Golden]) -> None:
     prepare(place)
     for golden in goldens:
         at = outside(place) if golden.outside else place
+        place.values += golden.values
         known: dict[str, str] = {}
         for kind, bodies in (("secrets", golden.secrets), ("methodsecrets", [golden.object])):
             for body in bodies:

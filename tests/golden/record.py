@@ -79,6 +79,7 @@ async def _bring_about(state: State, at: Place, adopt: str | None) -> None:
         )
     if state.value is not None:
         value = f"{state.value} of {state.name}" if state.value else ""
+        at.values += [value] if value else []
         body = {
             "apiVersion": "v1",
             "kind": "Secret",

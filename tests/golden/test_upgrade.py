@@ -6,6 +6,7 @@ Each folder beside this file is a released schema's; `make golden` records the n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import json
 import pathlib
@@ -25,6 +26,7 @@ from tests.fixtures_crd import read_schema
 from tests.golden import folder
 from tests.golden.folder import Golden
 from tests.golden.states import NOT_AT_REST
+from tests.integration.canary import leaks
 
 VERSIONS = folder.versions()
 NAMESPACES = 2
@@ -41,9 +43,10 @@ async def at(
     """Make the place that a version's objects were in: the namespace is part of their revisions."""
     name = folder.namespace(request.getfixturevalue("version"))
     token = token_of(operator_kubeconfig)
-    async with place(plane=control_plane, token=token, directory=tmp_path, name=name) as made:
-        yield made
-        folder.clear(made)
+    with contextlib.ExitStack() as afterwards:
+        async with place(plane=control_plane, token=token, directory=tmp_path, name=name) as made:
+            afterwards.callback(folder.clear, made)  # after the leak check, which reads it all
+            yield made
 
 
 async def _sent(at: Place) -> list[str]:
@@ -89,6 +92,15 @@ async def test_other_words_alone_rewrite_no_object_that_is_ready(version: str, a
     before = folder.statuses(at)
     assert await _sent(at) == []
     assert folder.statuses(at) == before
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_a_version_has_left_shows_no_value(version: str) -> None:
+    goldens = folder.read(version)
+    assert sum(len(golden.values) for golden in goldens) > len(goldens) / 2
+    for golden in goldens:
+        shown = json.dumps([golden.object, golden.config_maps, golden.at_method])
+        assert [form for value in golden.values for form in leaks(shown, value)] == [], golden.name
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -13,7 +13,7 @@ from dev.controlplane import ControlPlane
 from method_emulator.control_client import EmulatorControl
 from method_emulator.process import EmulatorProcess
 from tests.fixtures_crd import crd
-from tests.integration.canary import leaks
+from tests.integration.canary import CANARY
 from tests.integration.world import World
 
 __all__ = ["crd"]
@@ -56,5 +56,4 @@ async def world(
         finally:
             for operator in made.operators:
                 await asyncio.to_thread(operator.stop)
-        found = {where: leaks(text) for where, text in (await made.text_of_everything()).items()}
-        assert {where: forms for where, forms in found.items() if forms} == {}, "the value has leaked"
+        await made.check_leaks(CANARY)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from dev.controlplane.metrics import requests
 from tests.integration.world import World, condition, message, not_ready, ready
+
+
+def _status_writes(world: World) -> int:
+    return requests(world.plane.http.get("/metrics").text)["PATCH", "methodsecrets/status"]
 
 
 async def test_a_rate_limit_is_said_and_waited_for(world: World) -> None:
@@ -20,11 +27,15 @@ async def test_a_rate_limit_is_said_and_waited_for(world: World) -> None:
 async def test_a_retry_that_fails_the_same_way_writes_nothing(world: World) -> None:
     await world.control.add_fault("create", "status", status=500, count=3)
     await world.start_operator()
+    before = _status_writes(world)
     world.secret()
     world.method_secret()
     await world.until(ready(), seconds=30)
     await world.until_event("Synced")
-    world.operators[0].stop()
+    await asyncio.to_thread(world.operators[0].stop)
+    assert _status_writes(world) - before == 2, (
+        "the failure and the success; a PATCH without effect counts too"
+    )
     reasons = sorted(event["reason"] for event in world.list("events"))
     assert reasons == ["MethodUnavailable", "Synced"]
     assert await world.control.count("create") == 4

@@ -1,6 +1,7 @@
 """Leader election with operators as processes: one works, the next takes over, the loser ends, no duplicate.
 
-The Lease holds 3 s here; how long each takeover took is printed (pytest -s) and in the test's report.
+The Lease holds 3 s here. How long a takeover took is printed at the end and never asserted: that it came when
+it may is told by the Lease's own fields, by logs, and by Leases that hold longer than a test waits.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -18,7 +21,10 @@ from tests.integration.conftest import SYSTEM
 from tests.integration.world import Object, World, ready
 
 SECONDS = 3
-MARGIN = 4.0
+LONG = 300
+"""Seconds that a Lease holds that must not be waited for."""
+
+MARGIN = 20.0
 """Seconds for a look at the Lease every 0.4 s, and a machine with other things to do."""
 
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/methodsecret-operator"
@@ -30,15 +36,15 @@ def _no_lease(world: World) -> None:
     world.plane.http.delete(LEASE)
 
 
-async def _start(world: World) -> OperatorProcess:
+async def _start(world: World, seconds: int = SECONDS) -> OperatorProcess:
     return await world.start_operator(
-        wait=False, LEADER_ELECTION="true", LEASE_SECONDS=str(SECONDS), LOG_LEVEL="DEBUG"
+        wait=False, LEADER_ELECTION="true", LEASE_SECONDS=str(seconds), LOG_LEVEL="DEBUG"
     )
 
 
-async def _pair(world: World) -> tuple[OperatorProcess, OperatorProcess]:
+async def _pair(world: World, leads_for: int = SECONDS) -> tuple[OperatorProcess, OperatorProcess]:
     """Start a leader, and then a standby."""
-    leader = await _start(world)
+    leader = await _start(world, leads_for)
     await asyncio.to_thread(leader.wait_ready)
     standby = await _start(world)
     await asyncio.to_thread(standby.wait_event, "standing by")
@@ -47,6 +53,12 @@ async def _pair(world: World) -> tuple[OperatorProcess, OperatorProcess]:
 
 def _lease(world: World) -> Object:
     return dict(world.plane.http.get(LEASE).raise_for_status().json())
+
+
+def _since_renewed(before: Object, after: Object) -> float:
+    """Return the seconds from the last renewal of one holder until the next took the Lease."""
+    renewed, acquired = before["spec"]["renewTime"], after["spec"]["acquireTime"]
+    return (datetime.fromisoformat(acquired) - datetime.fromisoformat(renewed)).total_seconds()
 
 
 def _edit_lease(world: World, **spec: object) -> None:
@@ -83,7 +95,7 @@ async def test_one_works_and_the_other_only_looks(world: World) -> None:
 
 async def test_a_standby_takes_over_from_a_killed_leader(
     world: World,
-    record_property: Any,  # noqa: ANN401 - a function
+    record_property: Callable[[str, object], None],
 ) -> None:
     leader, standby = await _pair(world)
     world.secret()
@@ -91,13 +103,13 @@ async def test_a_standby_takes_over_from_a_killed_leader(
     await world.until(ready())
     killed = time.monotonic()
     leader.kill()
+    left = _lease(world)
     world.secret("second")
     world.method_secret("second", source="second")
     await world.until(ready(), "second", seconds=SECONDS + MARGIN)
     took = time.monotonic() - killed
-    record_property("failover after SIGKILL, Lease of 3 s", round(took, 2))
-    print(f"failover after SIGKILL: {took:.2f} s with a Lease of {SECONDS} s")  # noqa: T201 - a figure to see
-    assert took > SECONDS / 2, "not while the dead leader's Lease holds"
+    record_property("figure", f"failover after SIGKILL: {took:.2f} s with a Lease of {SECONDS} s")
+    assert _since_renewed(left, _lease(world)) >= SECONDS, "not while the dead leader's Lease holds"
     assert len(await _stored(world)) == 2
     assert world.get()["metadata"]["uid"] == first["metadata"]["uid"]
     assert _lease(world)["spec"]["leaseTransitions"] == 1
@@ -128,9 +140,9 @@ async def test_what_the_leader_has_written_is_believed_by_its_successor(world: W
 
 async def test_a_standby_takes_over_at_once_from_a_leader_that_is_stopped(
     world: World,
-    record_property: Any,  # noqa: ANN401 - a function
+    record_property: Callable[[str, object], None],
 ) -> None:
-    leader, standby = await _pair(world)
+    leader, standby = await _pair(world, LONG)
     world.secret()
     world.method_secret()
     await world.until(ready())
@@ -140,9 +152,7 @@ async def test_a_standby_takes_over_at_once_from_a_leader_that_is_stopped(
     ended = time.monotonic()
     await asyncio.to_thread(standby.wait_ready)
     took = time.monotonic() - ended
-    record_property("failover after SIGTERM, Lease of 3 s", round(took, 2))
-    print(f"failover after SIGTERM: {took:.2f} s with a Lease of {SECONDS} s")  # noqa: T201 - a figure to see
-    assert took < SECONDS / 2
+    record_property("figure", f"failover after SIGTERM: {took:.2f} s, looking every {SECONDS * 2 / 15:g} s")
     assert len(await _stored(world)) == 1
 
 
@@ -169,11 +179,9 @@ async def test_a_leader_whose_lease_is_taken_away_ends_at_once(world: World, del
         world.plane.http.delete(LEASE).raise_for_status()
     else:
         _edit_lease(world, holderIdentity="somebody-else")
-    taken = time.monotonic()
     assert await asyncio.to_thread(leader.wait, MARGIN) == 1
-    assert time.monotonic() - taken < SECONDS * 2 / 3, "at the next renewal, not at the deadline"
     expected = "somebody has deleted it" if deleted else "it is held by somebody-else"
-    assert expected in leader.log_text()
+    assert expected in leader.log_text(), "at the next renewal, not at the deadline"
 
 
 async def test_a_leader_ends_when_the_lease_cannot_be_renewed(world: World) -> None:
@@ -181,12 +189,10 @@ async def test_a_leader_ends_when_the_lease_cannot_be_renewed(world: World) -> N
     await asyncio.to_thread(leader.wait_ready)
     world.plane.stop_apiserver()
     try:
-        stopped = time.monotonic()
         assert await asyncio.to_thread(leader.wait, SECONDS + MARGIN) == 1
-        assert time.monotonic() - stopped < SECONDS, "before another may begin"
     finally:
         await asyncio.to_thread(_start_apiserver, world)
-    assert "it was not renewed for 2 s" in leader.log_text()
+    assert "it was not renewed for 2 s" in leader.log_text(), "before another may begin: they hold 3 s"
 
 
 async def test_a_short_outage_of_the_apiserver_costs_nothing(world: World) -> None:
@@ -222,7 +228,9 @@ async def test_a_lease_that_somebody_else_lets_go_or_lets_run_out_is_taken(world
 COUNT = 200
 
 
-async def test_two_operators_forced_to_run_at_once_make_no_duplicate(world: World) -> None:
+async def test_two_operators_forced_to_run_at_once_make_no_duplicate(
+    world: World, record_property: Callable[[str, object], None]
+) -> None:
     await world.control.change_settings(writes_per_minute=0, reads_per_minute=0)
     fast: dict[str, Any] = {
         "LEADER_ELECTION": "false",
@@ -259,4 +267,5 @@ async def test_two_operators_forced_to_run_at_once_make_no_duplicate(world: Worl
         assert marker["k8s_revision"] == obj["status"]["source"]["revision"]
         assert not obj["status"].get("superseded")
     ids = [secret_id for secret_id in stored if all(secret_id in one.log_text() for one in both)]
-    print(f"{len(ids)} of {COUNT} ids were in both operators' hands")  # noqa: T201 - a figure to see
+    assert ids, "the two have never met: nothing was shown"
+    record_property("figure", f"two operators at once: {len(ids)} of {COUNT} ids were in the hands of both")

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from dev.controlplane import ControlPlane
+from dev.controlplane.metrics import requests
 from tests.integration.canary import CANARY
 from tests.integration.world import Object, Predicate, World, message, not_ready, ready
 
@@ -268,6 +269,7 @@ async def test_a_process_killed_while_publishing_is_made_good(world: World) -> N
 async def test_two_operators_do_not_fight(world: World) -> None:
     for _ in range(2):
         await world.start_operator()
+    before = requests(world.plane.http.get("/metrics").text)
     world.secret()
     world.method_secret(**publish())
     obj = await world.until(_settled(world))
@@ -278,6 +280,13 @@ async def test_two_operators_do_not_fight(world: World) -> None:
         obj = await world.until(_settled(world))
     assert _configmap(world)["data"] == {"id": obj["status"]["id"]}
     assert len(await world.control.secrets()) == 4
+    for operator in world.operators:
+        await asyncio.to_thread(operator.stop)
+    made = requests(world.plane.http.get("/metrics").text) - before
+    # Each of the two writes once for each of the four ids, and once in vain where the other was faster.
+    assert made["APPLY", "configmaps"] <= 4 * 2 * 2
+    # Two writes for each id are one operator's: the id, and that it is shown.
+    assert made["PATCH", "methodsecrets/status"] <= 4 * 2 * 2
 
 
 async def test_it_is_collected_with_the_object(world: World, controller_manager: ControlPlane) -> None:

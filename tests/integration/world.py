@@ -17,7 +17,7 @@ from dev.controlplane import ControlPlane
 from dev.operator_process import OperatorProcess, clean_environment
 from dev.warm_start import warm_start
 from method_emulator.control_client import EmulatorControl
-from tests.integration.canary import CANARY
+from tests.integration.canary import CANARY, leaks
 
 OBJECTS = "/apis/methodfi.com/v1"
 Object = dict[str, Any]
@@ -236,14 +236,25 @@ class World:
     async def text_of_everything(self) -> dict[str, str]:
         """Return all that the operator and the emulator have said, by where they said it."""
         texts = {str(process.log_file.name): process.log_text() for process in self.operators}
-        texts["emulator's log"] = (self.directory / "emulator.log").read_text()
+        texts["emulator's log"] = self._emulator_log()
         texts["emulator's requests"] = json.dumps(await self.control.requests())
         texts["emulator's secrets"] = json.dumps(await self.control.secrets())
         texts["MethodSecrets"] = json.dumps(self.list())
         texts["Events"] = json.dumps(self.list("events"))
+        texts["ConfigMaps"] = json.dumps(self.list("configmaps"))
         texts["commands"] = "\n".join(self.said)
         texts["metrics"] = "\n".join(self.metrics)
         return texts
+
+    async def check_leaks(self, *values: str) -> None:
+        """Fail where a value stands that nobody may see; say where and in which forms, and not the value."""
+        for where, text in (await self.text_of_everything()).items():
+            forms = [form for value in values for form in leaks(text, value)]
+            if forms:
+                raise AssertionError(f"a value has leaked: {where}, {forms}")
+
+    def _emulator_log(self) -> str:
+        return (self.directory / "emulator.log").read_text()
 
 
 def ready(reason: str = "Synced", *, generation: int | None = None) -> Predicate:
