@@ -133,21 +133,23 @@ async def test_it_is_kept_while_something_else_is_wrong(world: World) -> None:
     obj = await world.until(_settled(world))
     current = obj["status"]["id"]
 
-    async def repaired(reason: str) -> None:
+    async def repaired(reason: str, key: str) -> None:
         former = world.get()["status"]["published"]
         world.delete(NAME, "configmaps")
         await world.until(lambda o: o["status"]["published"] != former and not_ready(reason)(o))
-        assert _configmap(world)["data"] == {"id": current}
+        assert _configmap(world)["data"] == {key: current}
 
     world.delete("source", "secrets")
     await world.until(not_ready("SourceNotFound"))
-    await repaired("SourceNotFound")
+    await repaired("SourceNotFound", "id")
     world.delete("method", "secrets")
     world.method_secret(account=account, **publish(key="secret-id"))
-    await world.until(not_ready("CredentialsNotFound"))
-    world.delete(NAME, "configmaps")
-    await world.until(lambda o: o["status"]["published"][0].get("observedGeneration") == 2)
-    assert _configmap(world)["data"] == {"secret-id": current}
+    await world.until(
+        lambda o: (
+            not_ready("CredentialsNotFound")(o) and o["status"]["published"][0].get("observedGeneration") == 2
+        )
+    )
+    await repaired("CredentialsNotFound", "secret-id")
     world.method_secret(account=account)
     await world.until(lambda o: "published" not in o["status"])
     assert _names(world) == set(), "nor is it left over"
