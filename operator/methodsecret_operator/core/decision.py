@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from methodsecret_operator.core import absence, adoption, deletion, identity, publishing
@@ -40,7 +40,7 @@ from methodsecret_operator.core.snapshot import (
 )
 
 SERVER_ERROR_FOR: Final = timedelta(minutes=10)
-"""How long a key must have given 5xx before another key is used for the same create."""
+"""How long a key must have given nothing but 5xx before another key is used for the same create."""
 
 
 def settled(
@@ -127,6 +127,18 @@ def _finalizer_right(obj: MethodSecret) -> bool:
     return (FINALIZER in obj.metadata.finalizers) == (obj.spec.deletion_policy is DeletionPolicy.DELETE)
 
 
+def other_key_from(attempt: Attempt) -> datetime | None:
+    """Return when a list has to have begun, at the earliest, for a create to go on with another key.
+
+    That is after ten minutes of nothing but 5xx, and after the last try, for that may have been done. None
+    where the last answer was no 5xx: then only the same key can tell.
+    """
+    if attempt.server_error_since is None:
+        return None
+    patience_ends = attempt.server_error_since + SERVER_ERROR_FOR
+    return max(patience_ends, attempt.tried_at or patience_ends)
+
+
 def _settle(s: Snapshot, attempt: Attempt, create: Create) -> Action:
     """Settle a create of unknown outcome: it may be in the inventory by now; else it is asked again."""
     there = False
@@ -137,8 +149,8 @@ def _settle(s: Snapshot, attempt: Attempt, create: Create) -> Action:
         if remote is not None and remote.status == ACTIVE and _ours(s, remote, create.revision):
             return created(s, create, remote)
         there = there or absence.contradicted(s, secret_id)
-    patience_ends, scanned_at = attempt.since + SERVER_ERROR_FOR, s.scanned_at
-    if attempt.server_error and scanned_at is not None and scanned_at >= patience_ends and not there:
+    listed_since = other_key_from(attempt)
+    if listed_since is not None and s.scanned_at is not None and s.scanned_at >= listed_since and not there:
         ordinal = create.ordinal + 1
         key = identity.idempotency_key(uid=s.object.metadata.uid, revision=create.revision, ordinal=ordinal)
         return replace(create, ordinal=ordinal, idempotency_key=key)

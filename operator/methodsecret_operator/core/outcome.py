@@ -41,6 +41,15 @@ def failed(snapshot: Snapshot, create: Create, error: MethodError) -> tuple[Find
     return said, attempt
 
 
+def leaves_doubt(error: MethodError, *, again: bool) -> bool:
+    """Whether an earlier try of a create that is refused now may have been done all the same.
+
+    A refusal says that this request was not carried out. Of those before it, whose outcome was open, only
+    the API's store of idempotency keys knows: an API key that was revoked meanwhile is refused before that.
+    """
+    return again and error.definite and error.idem_status is None
+
+
 def gone(snapshot: Snapshot, create: Create, secret_id: str, *, deleted: bool) -> tuple[Finding, Attempt]:
     """Return what to say when a replayed answer named a secret that is not there.
 
@@ -70,14 +79,17 @@ def unconfirmed(snapshot: Snapshot, error: MethodError) -> Finding:
 
 
 def _same(snapshot: Snapshot, create: Create, *, server_error: bool) -> Attempt:
-    former = snapshot.attempt
-    again = former is not None and former.unresolved == create
+    former = (
+        snapshot.attempt if snapshot.attempt is not None and snapshot.attempt.unresolved == create else None
+    )
+    failing_since = former.server_error_since if former is not None else None
     return Attempt(
         revision=create.revision,
         ordinal=create.ordinal,
-        since=former.since if former is not None and again else snapshot.now,
+        since=former.since if former is not None else snapshot.now,
         unresolved=create,
-        server_error=server_error,
+        tried_at=snapshot.now,
+        server_error_since=(failing_since or snapshot.now) if server_error else None,
     )
 
 

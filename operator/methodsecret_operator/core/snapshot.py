@@ -78,14 +78,16 @@ class Attempt:
 
     `unresolved` holds a create of which nobody knows yet whether it was done: it comes first, with its own
     key and body. Otherwise `ordinal` is the next one to use for `revision`. `since` is when this key was
-    first sent; `server_error` says that the last answer to it was a 5xx that the API did not call stored.
+    first sent, `tried_at` when the last try with it was over; `server_error_since` is when the first of an
+    unbroken run of 5xx that the API did not call stored came, None where the last answer was none.
     """
 
     revision: str
     ordinal: int
     since: datetime
     unresolved: Create | None = None
-    server_error: bool = False
+    tried_at: datetime | None = None
+    server_error_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,8 @@ class Look:
         memory, decided_on = self._memory, snapshot
         former = memory.attempt, memory.sent_to
         # Remembered before it is sent: whatever ends this coroutine, it is asked again as it was.
-        if memory.attempt is None or memory.attempt.unresolved != create:
+        again = memory.attempt is not None and memory.attempt.unresolved == create
+        if not again:
             memory.attempt = Attempt(
                 revision=create.revision, ordinal=create.ordinal, since=snapshot.now, unresolved=create
             )
@@ -296,7 +297,10 @@ class Look:
             if error.kind == "held":  # not sent: there is nothing to remember
                 memory.attempt, memory.sent_to = former
                 raise
-            said, memory.attempt = outcome.failed(snapshot, create, error)
+            if outcome.leaves_doubt(error, again=again):
+                account.inventory.outdate()  # so that the next key is not used before that would be seen
+            over = replace(snapshot, now=self._gatherer.clock())
+            said, memory.attempt = outcome.failed(over, create, error)
             _log.warning("create failed", **_told(error), definite=error.definite, ordinal=create.ordinal)
             return await self._held_or_let_go(snapshot, said)
         secret: RemoteSecret | None = answer.secret

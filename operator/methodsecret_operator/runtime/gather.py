@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from methodsecret_operator.core import identity, orphans, salvage
 from methodsecret_operator.core.conditions import Reason, Sentence
-from methodsecret_operator.core.decision import SERVER_ERROR_FOR
+from methodsecret_operator.core.decision import SERVER_ERROR_FOR, other_key_from
 from methodsecret_operator.core.identity import DigestKey
 from methodsecret_operator.core.remote import ACTIVE, RemoteSecret
 from methodsecret_operator.core.resource import Environment, MethodSecret
@@ -205,11 +205,14 @@ class Gatherer:
             # By our own clock: the server's may be ahead, and a scan "since" the future would never do.
             await account.inventory.scan(since=deleting_since or snapshot.now)
         elif attempt is not None and attempt.unresolved is not None:
-            age = snapshot.now - attempt.since
-            if age >= SERVER_ERROR_FOR:
-                await account.inventory.scan(since=attempt.since + SERVER_ERROR_FOR)
-            elif age >= SETTLE_BY_SCAN_AFTER:
-                await account.inventory.scan(since=attempt.since + SETTLE_BY_SCAN_AFTER)
+            moments = (
+                attempt.since + SETTLE_BY_SCAN_AFTER,
+                attempt.since + SERVER_ERROR_FOR,
+                other_key_from(attempt),
+            )
+            passed = [moment for moment in moments if moment is not None and moment <= snapshot.now]
+            if passed:
+                await account.inventory.scan(since=max(passed))
         return self.with_inventory(snapshot, account)
 
     def with_inventory(self, snapshot: Snapshot, account: Account) -> Snapshot:

@@ -90,7 +90,8 @@ def _own_key(**rest: Any) -> str:  # noqa: ANN401 - handed through
 
 
 def _lists_are_believed(s: Snapshot, attempt: Attempt, create: Create) -> Action:
-    return _settle(s, replace(attempt, since=attempt.since - SERVER_ERROR_FOR, server_error=True), create)
+    long_ago = attempt.since - SERVER_ERROR_FOR
+    return _settle(s, replace(attempt, server_error_since=long_ago, tried_at=None), create)
 
 
 def _next_at_once(snapshot: Snapshot, create: Create, *, server_error: bool) -> Attempt:

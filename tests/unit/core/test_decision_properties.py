@@ -178,7 +178,8 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         ordinal=ORDINALS,
         unresolved=st.none() | creates(),
         since=TIMES,
-        server_error=st.booleans(),
+        tried_at=st.none() | TIMES,
+        server_error_since=st.none() | TIMES,
     )
     remotes = st.builds(
         gen.remote,

@@ -490,7 +490,7 @@ THEIR_MARK = gen.marked(uid="another-uid", revision=OTHER)
 SETTLED_BY_OTHER = changed()
 OPEN: dict[str, Any] = {
     "attempt": gen.attempt(
-        revision=OTHER, ordinal=0, since=SINCE, unresolved=FORMER_CREATE, server_error=True
+        revision=OTHER, ordinal=0, since=SINCE, unresolved=FORMER_CREATE, server_error_since=SINCE
     )
 }
 NEXT = replace(
@@ -583,8 +583,32 @@ SETTLING = [
     ),
     Row(
         "time-outs say nothing about the key: the same for ever",
-        gen.snapshot(attempt=replace(OPEN["attempt"], server_error=False), scanned_at=SINCE + TEN),
+        gen.snapshot(attempt=replace(OPEN["attempt"], server_error_since=None), scanned_at=SINCE + TEN),
         FORMER_CREATE,
+    ),
+    Row(
+        "the ten minutes count from the first 5xx, not from a silence before it",
+        gen.snapshot(
+            attempt=replace(OPEN["attempt"], server_error_since=SINCE + timedelta(minutes=5)),
+            scanned_at=SINCE + TEN,
+        ),
+        FORMER_CREATE,
+    ),
+    Row(
+        "the last try may have been done: a list from before it shows nothing",
+        gen.snapshot(
+            attempt=replace(OPEN["attempt"], tried_at=SINCE + TEN + timedelta(seconds=1)),
+            scanned_at=SINCE + TEN,
+        ),
+        FORMER_CREATE,
+    ),
+    Row(
+        "one from after it does",
+        gen.snapshot(
+            attempt=replace(OPEN["attempt"], tried_at=SINCE + TEN + timedelta(seconds=1)),
+            scanned_at=SINCE + TEN + timedelta(seconds=1),
+        ),
+        NEXT,
     ),
 ]
 
