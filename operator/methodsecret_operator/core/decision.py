@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from methodsecret_operator.core import absence, adoption, deletion, identity, publishing
+from methodsecret_operator.core import absence, adoption, deletion, identity, linking, publishing
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import adopted, finding, report, synced
 from methodsecret_operator.core.remote import ACTIVE, DELETED, RemoteSecret
@@ -40,7 +40,7 @@ from methodsecret_operator.core.snapshot import (
 )
 
 SERVER_ERROR_FOR: Final = timedelta(minutes=10)
-"""How long a key must have given nothing but 5xx before another key is used for the same create."""
+"""How long a key must have given nothing but failures not stored under it, before another is used."""
 
 
 def settled(
@@ -130,12 +130,12 @@ def _finalizer_right(obj: MethodSecret) -> bool:
 def other_key_from(attempt: Attempt) -> datetime | None:
     """Return when a list has to have begun, at the earliest, for a create to go on with another key.
 
-    That is after ten minutes of nothing but 5xx, and after the last try, for that may have been done. None
-    where the last answer was no 5xx: then only the same key can tell.
+    That is after ten minutes of nothing but failures, and after the last try, for that may have been done.
+    None where the last one ended in silence: then only the same key can tell.
     """
-    if attempt.server_error_since is None:
+    if attempt.failing_since is None:
         return None
-    patience_ends = attempt.server_error_since + SERVER_ERROR_FOR
+    patience_ends = attempt.failing_since + SERVER_ERROR_FOR
     return max(patience_ends, attempt.tried_at or patience_ends)
 
 
@@ -146,7 +146,7 @@ def _settle(s: Snapshot, attempt: Attempt, create: Create) -> Action:
         if secret_id not in s.evidence:
             return Confirm(id=secret_id)
         remote = s.evidence[secret_id]
-        if remote is not None and remote.status == ACTIVE and _ours(s, remote, create.revision):
+        if remote is not None and remote.status == ACTIVE and linking.ours(s, remote, create.revision):
             return created(s, create, remote)
         there = there or absence.contradicted(s, secret_id)
     listed_since = other_key_from(attempt)
@@ -191,10 +191,11 @@ def _decide_on_value(s: Snapshot, *, account: AccountReady, source: SourceValue)
         answer = _decide_on_current(s, status.id, held, account=account)
         if answer is not None:
             return answer
-    linked = _link(s, held, account=account) or adoption.decide(s, held, environment=account.environment)
+    linked = linking.link(s, held, account=account)
+    linked = linked or adoption.decide(s, held, environment=account.environment)
     if linked is not None:
         return linked
-    if status.id is None and not _requested(s) and _under_unknown_keys(s):
+    if status.id is None and not _requested(s) and linking.under_unknown_keys(s):
         return report(s, Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST)
     return _elsewhere(s, status.id) or _create(s, held, account=account, source=source)
 
@@ -219,7 +220,7 @@ def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: Acco
     status = s.object.status
     known = status.adopted if status.adopted is not None and status.adopted.id == current else status.source
     # An adopted secret's value is unknown: a requested rotation stores the known one.
-    replaced = _by_adoption(s) and _requested(s)
+    replaced = linking.by_adoption(s) and _requested(s)
     elsewhere = status.environment not in (None, account.environment)
     if known is not None and not replaced and _holds(s, known, held, elsewhere=elsewhere):
         return _decide_on_held(s, current, held, environment=account.environment)
@@ -236,10 +237,10 @@ def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: Acco
             return Confirm(id=current)
         remote = s.evidence[current]
         free = current not in s.claimed
-        if free and remote is not None and remote.status == ACTIVE and _ours(s, remote, held.revision):
+        if free and remote is not None and remote.status == ACTIVE and linking.ours(s, remote, held.revision):
             return synced(s, source=held, environment=account.environment, secret=remote)
-        own = remote is not None and remote.status != DELETED and _own(s, remote)
-        linked = None if own else _link(s, held, account=account)
+        own = remote is not None and remote.status != DELETED and linking.own(s, remote)
+        linked = None if own else linking.link(s, held, account=account)
         if linked is not None or not (own or elsewhere):
             return linked
         elsewhere = elsewhere and not own
@@ -295,7 +296,7 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
     if current not in s.evidence:
         return Confirm(id=current)
     remote = s.evidence[current]
-    if not s.trusted and (remote is None or not _believable(s, remote, held.revision)):
+    if not s.trusted and (remote is None or not linking.believable(s, remote, held.revision)):
         return None
     if remote is not None and remote.status == ACTIVE:
         return _holding(s, held, environment=environment, secret=remote)
@@ -321,99 +322,14 @@ def _decide_on_inactive(s: Snapshot, current: str, remote: RemoteSecret | None) 
 
 def _still(s: Snapshot, said: Finding, remote: RemoteSecret) -> Finding:
     """Return what is said with Method's words on the id in use, which is held as it was before."""
-    return replace(said, secret=remote, adopted=s.object.status.adopted if _by_adoption(s) else None)
-
-
-def _by_adoption(s: Snapshot) -> bool:
-    status = s.object.status
-    return status.adopted is not None and status.adopted.id == status.id
+    return replace(said, secret=remote, adopted=s.object.status.adopted if linking.by_adoption(s) else None)
 
 
 def _holding(s: Snapshot, held: Source, *, environment: str, secret: RemoteSecret | None = None) -> Finding:
     """Say that the status names the right secret, in the words for how it came to be there."""
-    if _by_adoption(s):
+    if linking.by_adoption(s):
         return adopted(s, held=held, environment=environment, secret=secret)
     return synced(s, source=held, environment=environment, secret=secret)
-
-
-def _believable(s: Snapshot, remote: RemoteSecret, revision: str) -> bool:
-    """Whether an id that somebody else may have written into the status is this object's."""
-    if remote.id in s.claimed:
-        return False
-    if _by_adoption(s):
-        return s.object.spec.adopt is not None and s.object.spec.adopt.id == remote.id
-    return _ours(s, remote, revision) or _under_former_key(s, remote)
-
-
-def _under_former_key(s: Snapshot, remote: RemoteSecret) -> bool:
-    """Whether a secret is this very object's, marked under a digest key that was lost since.
-
-    Asked only where the status, or the unchanged source, says that it holds the wanted value.
-    """
-    marker = identity.Marker.read(remote.metadata)
-    return (
-        marker is not None
-        and marker.owner in s.owners
-        and marker.uid == s.object.metadata.uid
-        and identity.revision_key_id(marker.revision) != s.digest_key.id
-    )
-
-
-def _link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:
-    """Return what takes an existing secret of this owner and revision, rather than make a second one."""
-    for secret_id in _candidates(s, held.revision):
-        if secret_id not in s.evidence:
-            return Confirm(id=secret_id)
-        remote = s.evidence[secret_id]
-        if remote is not None and remote.status == ACTIVE and _ours(s, remote, held.revision):
-            return synced(s, source=held, environment=account.environment, secret=remote)
-    listed = {marked.id for marked in s.marked}
-    for secret_id in _candidates(s, held.revision):
-        if secret_id in listed and s.evidence[secret_id] is None:
-            # The account's list, or the answer to our own create, has it: one of the two lags.
-            said = report(s, Reason.PENDING, Sentence.MISSING, id=secret_id)
-            if (step := absence.awaited(s, secret_id, said)) is not None:
-                return step
-    return None
-
-
-def _candidates(s: Snapshot, revision: str) -> Iterator[str]:
-    """Yield the ids that may hold a revision; one whose DELETE was ever sent is none."""
-    status = s.object.status
-    deleting = {former.id for former in status.superseded if former.deleting}
-    for marked in s.marked:
-        fits = marked.marker.revision == revision and marked.status == ACTIVE
-        # One that was adopted away under another name keeps our mark, and is another object's by now.
-        if fits and marked.id not in deleting and marked.id not in s.claimed:
-            yield marked.id
-    listed = {marked.id for marked in s.marked}
-    for former in status.superseded:
-        fits = former.revision == revision and former.id not in s.claimed
-        if fits and not former.deleting and former.id not in listed:
-            yield former.id
-
-
-def _ours(s: Snapshot, remote: RemoteSecret, revision: str) -> bool:
-    marker = identity.Marker.read(remote.metadata)
-    return marker is not None and marker.owner in s.owners and marker.revision == revision
-
-
-def _own(s: Snapshot, remote: RemoteSecret) -> bool:
-    """Whether a secret is this object's, whatever value it holds."""
-    if remote.id in s.claimed:
-        return False
-    if _by_adoption(s):
-        return _believable(s, remote, "")
-    marker = identity.Marker.read(remote.metadata)
-    return marker is not None and marker.owner in s.owners
-
-
-def _under_unknown_keys(s: Snapshot) -> bool:
-    """Whether this owner has secrets whose revisions cannot be compared: the digest key is not theirs."""
-    return any(
-        marked.status == ACTIVE and identity.revision_key_id(marked.marker.revision) != s.digest_key.id
-        for marked in s.marked
-    )
 
 
 def _create(s: Snapshot, held: Source, *, account: AccountReady, source: SourceValue) -> Create | Finding:

@@ -9,7 +9,12 @@ from methodsecret_operator.core.conditions import CURRENT_STAYS, Reason, Sentenc
 from methodsecret_operator.core.findings import report
 from methodsecret_operator.core.resource import PendingCreate
 from methodsecret_operator.core.snapshot import Attempt, Create, Finding, Retry, Snapshot
-from methodsecret_operator.errors import MethodError, MethodRateLimited, MethodUnauthorized
+from methodsecret_operator.errors import (
+    IDEMPOTENT_ANSWERS,
+    MethodError,
+    MethodRateLimited,
+    MethodUnauthorized,
+)
 
 UNAUTHORIZED_RETRY: Final = 300.0
 """Seconds between tries with an API key that was refused; a changed key is tried at once."""
@@ -21,13 +26,15 @@ def failed(snapshot: Snapshot, create: Create, error: MethodError) -> tuple[Find
     """Return what to say when a create failed, and what to remember of it.
 
     A definite failure goes on with the next ordinal; anything else may have been done, and is asked again
-    with the same key and body.
+    with the same key and body. A refusal is definite for its own try only: an API key that was revoked
+    meanwhile is refused before anybody looks at what is stored under the idempotency key.
     """
-    if error.definite:
+    refused_again = _tried_before(snapshot, create) and error.idem_status not in IDEMPOTENT_ANSWERS
+    if error.definite and not refused_again:
         attempt = _next(snapshot, create)
     else:
         server_error = error.status is not None and error.status >= _SERVER_ERROR
-        attempt = _same(snapshot, create, server_error=server_error)
+        attempt = _same(snapshot, create, failing=error.definite or server_error)
     reason, sentence, retry = _failure(snapshot, error)
     said = report(
         snapshot,
@@ -41,15 +48,6 @@ def failed(snapshot: Snapshot, create: Create, error: MethodError) -> tuple[Find
     return said, attempt
 
 
-def leaves_doubt(error: MethodError, *, again: bool) -> bool:
-    """Whether an earlier try of a create that is refused now may have been done all the same.
-
-    A refusal says that this request was not carried out. Of those before it, whose outcome was open, only
-    the API's store of idempotency keys knows: an API key that was revoked meanwhile is refused before that.
-    """
-    return again and error.definite and error.idem_status is None
-
-
 def gone(snapshot: Snapshot, create: Create, secret_id: str, *, deleted: bool) -> tuple[Finding, Attempt]:
     """Return what to say when a replayed answer named a secret that is not there.
 
@@ -59,7 +57,7 @@ def gone(snapshot: Snapshot, create: Create, secret_id: str, *, deleted: bool) -
     if deleted or absence.gone(snapshot, secret_id):
         attempt = _next(snapshot, create)
     else:
-        attempt = _same(snapshot, create, server_error=False)
+        attempt = _same(snapshot, create, failing=False)
     said = report(
         snapshot,
         Reason.PENDING,
@@ -78,18 +76,21 @@ def unconfirmed(snapshot: Snapshot, error: MethodError) -> Finding:
     return report(snapshot, reason, sentence, retry=retry, stays=CURRENT_STAYS, status=error.status)
 
 
-def _same(snapshot: Snapshot, create: Create, *, server_error: bool) -> Attempt:
-    former = (
-        snapshot.attempt if snapshot.attempt is not None and snapshot.attempt.unresolved == create else None
-    )
-    failing_since = former.server_error_since if former is not None else None
+def _tried_before(snapshot: Snapshot, create: Create) -> bool:
+    attempt = snapshot.attempt
+    return attempt is not None and attempt.unresolved == create and attempt.tried_at is not None
+
+
+def _same(snapshot: Snapshot, create: Create, *, failing: bool) -> Attempt:
+    former = snapshot.attempt if snapshot.attempt and snapshot.attempt.unresolved == create else None
+    failing_since = former.failing_since if former is not None else None
     return Attempt(
         revision=create.revision,
         ordinal=create.ordinal,
         since=former.since if former is not None else snapshot.now,
         unresolved=create,
         tried_at=snapshot.now,
-        server_error_since=(failing_since or snapshot.now) if server_error else None,
+        failing_since=(failing_since or snapshot.now) if failing else None,
     )
 
 

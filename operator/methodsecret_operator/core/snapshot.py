@@ -78,8 +78,8 @@ class Attempt:
 
     `unresolved` holds a create of which nobody knows yet whether it was done: it comes first, with its own
     key and body. Otherwise `ordinal` is the next one to use for `revision`. `since` is when this key was
-    first sent, `tried_at` when the last try with it was over; `server_error_since` is when the first of an
-    unbroken run of 5xx that the API did not call stored came, None where the last answer was none.
+    first sent, `tried_at` when the last try with it was over; `failing_since` is when the first came of an
+    unbroken run of failures that say nothing of the tries before them, None where the last was no such.
     """
 
     revision: str
@@ -87,7 +87,7 @@ class Attempt:
     since: datetime
     unresolved: Create | None = None
     tried_at: datetime | None = None
-    server_error_since: datetime | None = None
+    failing_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, assert_never
 
 import structlog
@@ -47,6 +47,7 @@ from methodsecret_operator.errors import (
     MethodNotFound,
     MethodRejected,
     MethodUnauthorized,
+    MethodUnavailable,
 )
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account
@@ -64,6 +65,9 @@ hundred former ones."""
 
 _PUBLISHING_STEPS: Final = 40
 """How many of them go to ConfigMaps: two for each that a status can name, and some that are in vain."""
+
+_STALE: Final = timedelta(minutes=1)
+"""How old an answer may be by the time it is looked at."""
 
 Step = Finding | Literal["again", "over"]
 """What one action has come to: something to say, another step, or the end of this look."""
@@ -279,8 +283,7 @@ class Look:
         memory, decided_on = self._memory, snapshot
         former = memory.attempt, memory.sent_to
         # Remembered before it is sent: whatever ends this coroutine, it is asked again as it was.
-        again = memory.attempt is not None and memory.attempt.unresolved == create
-        if not again:
+        if memory.attempt is None or memory.attempt.unresolved != create:
             memory.attempt = Attempt(
                 revision=create.revision, ordinal=create.ordinal, since=snapshot.now, unresolved=create
             )
@@ -297,8 +300,6 @@ class Look:
             if error.kind == "held":  # not sent: there is nothing to remember
                 memory.attempt, memory.sent_to = former
                 raise
-            if outcome.leaves_doubt(error, again=again):
-                account.inventory.outdate()  # so that the next key is not used before that would be seen
             over = replace(snapshot, now=self._gatherer.clock())
             said, memory.attempt = outcome.failed(over, create, error)
             _log.warning("create failed", **_told(error), definite=error.definite, ordinal=create.ordinal)
@@ -349,14 +350,20 @@ class Look:
         return "again"
 
     async def _retrieve(self, account: Account, secret_id: str) -> RemoteSecret | None:
-        """Ask for a secret, and remember what the answer says about its being there."""
-        try:
+        """Ask for a secret, and remember what the answer says about its being there.
+
+        The client gives up a request long before an answer is stale. A process that was suspended meanwhile
+        may still come by one; whether a deletion's time is up must not be judged by that.
+        """
+        asked, remote = self._gatherer.clock(), None
+        with contextlib.suppress(MethodNotFound):
             remote = await account.client.retrieve(secret_id)
-        except MethodNotFound:
-            self._memory.refused_since = None
+        if self._gatherer.clock() - asked > _STALE:
+            raise MethodUnavailable(operation="retrieve", kind="timeout")
+        self._memory.refused_since = None
+        if remote is None:
             self._memory.missing.setdefault(secret_id, self._gatherer.clock())
             return None
-        self._memory.refused_since = None
         self._memory.missing.pop(secret_id, None)
         if remote.status == DELETED:
             account.inventory.forget(secret_id)

@@ -331,7 +331,7 @@ class Machine(RuleBasedStateMachine):
             self.world.network.arrive(call)
         if call.arrived is not None:
             kind = min(kind, 1)  # what was carried out is not answered by a refusal
-        kind = self._but_for_another_operators(call, kind)
+        kind = self._but_for_anothers_try(call, kind)
         error = _error(call, kind)
         self.world.key_refused |= isinstance(error, MethodUnauthorized)
         late = late and call.arrived is None and call.writes and kind == 0 and self.world.rules.late_calls
@@ -340,15 +340,16 @@ class Machine(RuleBasedStateMachine):
             self._given_up.append(call)
         self.world.network.lose(call, error, late=late)
 
-    def _but_for_another_operators(self, call: Call, kind: int) -> int:
-        """Return silence in place of a refusal where the other operator's try may have been done in silence.
+    def _but_for_anothers_try(self, call: Call, kind: int) -> int:
+        """Return silence in place of a refusal where another process has sent the same create before.
 
-        That one cannot know of it: docs/how-it-works.md has it among what is not guaranteed.
+        It cannot know of that: docs/how-it-works.md has it among what is not guaranteed.
         """
+        if not call.operation.startswith("create"):
+            return kind
+        first = self.world.network.first_sender[call.operation] is call.sender
         refused = kind == 3
-        return (
-            0 if refused and call.operation.startswith("create") and self.world.rules.two_operators else kind
-        )
+        return 0 if refused and (not first or self.world.rules.two_operators) else kind
 
     def _count_late(self) -> None:
         """Count what was carried out long after its sender, which lives on, had given it up."""

@@ -41,9 +41,13 @@ class Call:
 
 
 class Network:
-    """The calls in flight, and those that will arrive late; `trace` tells what has happened."""
+    """The calls in flight, and those that will arrive late; `trace` tells what has happened.
+
+    `first_sender` is who was the first to send a call, by operation.
+    """
 
     def __init__(self) -> None:
+        self.first_sender: dict[str, Sender] = {}
         self.calls: list[Call] = []
         self.late: list[Call] = []
         self.trace: list[str] = []
@@ -62,6 +66,7 @@ class Network:
         if sender.dead:
             raise asyncio.CancelledError
         answer = asyncio.get_running_loop().create_future()
+        self.first_sender.setdefault(operation, sender)
         self.calls.append(Call(sender, server, operation, carry_out, answer, writes, refuse))
         return await answer
 

@@ -5,8 +5,7 @@ Each is told with the rule that mends it taken away as well, and then must break
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,33 +14,9 @@ from methodsecret_operator.core import absence
 from methodsecret_operator.core.snapshot import Snapshot
 from methodsecret_operator.errors import MethodUnavailable
 from methodsecret_operator.method.inventory import Inventory
-from tests.faults.model.network import Call
 from tests.faults.model.remote import Violation
-from tests.faults.model.world import Rules, World
-
-
-@contextmanager
-def told(rules: Rules, **spec: Any) -> Iterator[World]:  # noqa: ANN401 - any JSON
-    """Give a world with an object and an operator; check it at the end, when all trouble is over."""
-    world = World(rules)
-    try:
-        world.cluster.apply(spec)
-        world.start()
-        yield world
-        world.heal()
-        world.check_at_rest()
-    finally:
-        for process in world.processes:
-            process.kill()
-
-
-def until(world: World, operation: str) -> Call:
-    """Answer everything up to a call of this operation, and return that."""
-    while not (found := [call for call in world.network.calls if call.operation.startswith(operation)]):
-        for process in world.processes:
-            process.deliver(objects=1, secrets=1)
-        world.network.deliver(world.network.calls[0])
-    return found[0]
+from tests.faults.model.telling import told, until
+from tests.faults.model.world import Rules
 
 
 def applied_anew_with_its_create_open() -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from methodsecret_operator.core import decision, deletion, identity, outcome, status
+from methodsecret_operator.core import decision, deletion, identity, linking, outcome, status
 from methodsecret_operator.core.decision import SERVER_ERROR_FOR
 from methodsecret_operator.core.snapshot import Action, Attempt, Create, Snapshot
 from methodsecret_operator.method.inventory import Inventory
@@ -91,11 +91,11 @@ def _own_key(**rest: Any) -> str:  # noqa: ANN401 - handed through
 
 def _lists_are_believed(s: Snapshot, attempt: Attempt, create: Create) -> Action:
     long_ago = attempt.since - SERVER_ERROR_FOR
-    return _settle(s, replace(attempt, server_error_since=long_ago, tried_at=None), create)
+    return _settle(s, replace(attempt, failing_since=long_ago, tried_at=None), create)
 
 
-def _next_at_once(snapshot: Snapshot, create: Create, *, server_error: bool) -> Attempt:
-    del server_error
+def _next_at_once(snapshot: Snapshot, create: Create, *, failing: bool) -> Attempt:
+    del failing
     return outcome._next(snapshot, create)
 
 
@@ -129,12 +129,12 @@ class Mutant(NamedTuple):
             Rules(keys_expire=True), "a second secret|are left",
         ),
         Mutant(
-            "what the inventory has is not linked", decision, "_link", lambda *_, **__: None,
+            "what the inventory has is not linked", linking, "link", lambda *_, **__: None,
             Rules(keys_expire=True), "a second secret",
         ),
         Mutant(
             "the next ordinal after an outcome that is not known", outcome, "_same", _next_at_once,
-            Rules(), "a second secret",
+            Rules(), "a second secret|are left",
         ),
         Mutant(
             "a create that a list does not show is believed not to come any more", decision, "_settle",

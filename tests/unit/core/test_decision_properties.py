@@ -179,7 +179,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         unresolved=st.none() | creates(),
         since=TIMES,
         tried_at=st.none() | TIMES,
-        server_error_since=st.none() | TIMES,
+        failing_since=st.none() | TIMES,
     )
     remotes = st.builds(
         gen.remote,

@@ -490,7 +490,7 @@ THEIR_MARK = gen.marked(uid="another-uid", revision=OTHER)
 SETTLED_BY_OTHER = changed()
 OPEN: dict[str, Any] = {
     "attempt": gen.attempt(
-        revision=OTHER, ordinal=0, since=SINCE, unresolved=FORMER_CREATE, server_error_since=SINCE
+        revision=OTHER, ordinal=0, since=SINCE, unresolved=FORMER_CREATE, failing_since=SINCE
     )
 }
 NEXT = replace(
@@ -583,13 +583,13 @@ SETTLING = [
     ),
     Row(
         "time-outs say nothing about the key: the same for ever",
-        gen.snapshot(attempt=replace(OPEN["attempt"], server_error_since=None), scanned_at=SINCE + TEN),
+        gen.snapshot(attempt=replace(OPEN["attempt"], failing_since=None), scanned_at=SINCE + TEN),
         FORMER_CREATE,
     ),
     Row(
         "the ten minutes count from the first 5xx, not from a silence before it",
         gen.snapshot(
-            attempt=replace(OPEN["attempt"], server_error_since=SINCE + timedelta(minutes=5)),
+            attempt=replace(OPEN["attempt"], failing_since=SINCE + timedelta(minutes=5)),
             scanned_at=SINCE + TEN,
         ),
         FORMER_CREATE,

@@ -9,7 +9,7 @@ import pytest
 
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.decision import created, decide
-from methodsecret_operator.core.outcome import UNAUTHORIZED_RETRY, failed, gone, leaves_doubt, unconfirmed
+from methodsecret_operator.core.outcome import UNAUTHORIZED_RETRY, failed, gone, unconfirmed
 from methodsecret_operator.core.resource import PendingCreate, Source
 from methodsecret_operator.core.snapshot import Attempt, Create, Problem, Retry, Snapshot
 from methodsecret_operator.core.status import summarize, worth_writing
@@ -295,7 +295,7 @@ def test_what_a_failed_create_leaves(row: Failure) -> None:
         server_error = row.error.status is not None and row.error.status >= 500
         failing_since = gen.NOW if server_error else None
         assert attempt == gen.attempt(
-            ordinal=2, unresolved=create, tried_at=gen.NOW, server_error_since=failing_since
+            ordinal=2, unresolved=create, tried_at=gen.NOW, failing_since=failing_since
         )
         assert attempt.unresolved is create
     assert found == gen.finding(
@@ -459,35 +459,43 @@ def test_how_long_nothing_but_5xx_came() -> None:
         whole = replace(whole, now=gen.later(minutes=minute), attempt=attempt)
         _, attempt = failed(whole, create, error)
         assert (attempt.since, attempt.tried_at) == (gen.NOW, whole.now)
-        runs.append(attempt.server_error_since)
+        runs.append(attempt.failing_since)
     first, second = gen.later(minutes=1), gen.later(minutes=4)
     assert runs == [None, first, first, None, second]
 
 
 class Refused(NamedTuple):
-    """A refusal, of the first try or of another, and whether an earlier one may have been done."""
+    """A failure of another try, after a silence, and whether the next ordinal follows."""
 
     reason: str
     error: MethodError
-    again: bool
-    doubt: bool
+    settles: bool
 
 
 UNAUTHORIZED = gen.error(MethodUnauthorized, kind="http", status=401)
-STORED = gen.error(MethodRejected, kind="http", status=422, idem_status="replayed")
 REFUSED = [
-    Refused("nothing was sent before", UNAUTHORIZED, again=False, doubt=False),
-    Refused("the key is not looked up for one who may not ask", UNAUTHORIZED, again=True, doubt=True),
-    Refused("what is stored under the key is the answer to all tries", STORED, again=True, doubt=False),
+    Refused("the key is not looked up for one who may not ask", UNAUTHORIZED, settles=False),
     Refused(
-        "what is no refusal leaves it open in any case, under the same key",
-        gen.error(MethodUnavailable, kind="timeout"),
-        again=True,
-        doubt=False,
+        "nor is it said to have been",
+        gen.error(MethodRejected, kind="http", status=422, idem_status="bypassed"),
+        settles=False,
+    ),
+    Refused(
+        "what is stored under the key is the answer to all tries",
+        gen.error(MethodRejected, kind="http", status=422, idem_status="replayed"),
+        settles=True,
     ),
 ]
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.reason)
 def test_what_a_refusal_says_of_the_tries_before_it(row: Refused) -> None:
-    assert leaves_doubt(row.error, again=row.again) is row.doubt
+    whole = gen.snapshot()
+    create = gen.create(whole)
+    _, silence = failed(whole, create, gen.error(MethodUnavailable, kind="timeout"))
+    found, attempt = failed(replace(whole, attempt=silence), create, row.error)
+    assert found.reason in (Reason.UNAUTHORIZED, Reason.REJECTED), "a person must know all the same"
+    if row.settles:
+        assert attempt == gen.attempt(revision=create.revision, ordinal=1)
+    else:
+        assert attempt == replace(silence, failing_since=gen.NOW)

@@ -1,0 +1,103 @@
+"""Which secret at Method is this object's: what an id is believed for, and what is linked, not made anew.
+
+A secret's marker says whose it is, and under which digest key; one that another object goes by is none of
+ours, whatever its marker. Pure, as all of core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from methodsecret_operator.core import absence, identity
+from methodsecret_operator.core.conditions import Reason, Sentence
+from methodsecret_operator.core.findings import report, synced
+from methodsecret_operator.core.remote import ACTIVE, RemoteSecret
+from methodsecret_operator.core.resource import Source
+from methodsecret_operator.core.snapshot import AccountReady, Action, Confirm, Snapshot
+
+
+def link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:
+    """Return what takes an existing secret of this owner and revision, rather than make a second one."""
+    for secret_id in _candidates(s, held.revision):
+        if secret_id not in s.evidence:
+            return Confirm(id=secret_id)
+        remote = s.evidence[secret_id]
+        if remote is not None and remote.status == ACTIVE and ours(s, remote, held.revision):
+            return synced(s, source=held, environment=account.environment, secret=remote)
+    listed = {marked.id for marked in s.marked}
+    for secret_id in _candidates(s, held.revision):
+        if secret_id in listed and s.evidence[secret_id] is None:
+            # The account's list, or the answer to our own create, has it: one of the two lags.
+            said = report(s, Reason.PENDING, Sentence.MISSING, id=secret_id)
+            if (step := absence.awaited(s, secret_id, said)) is not None:
+                return step
+    return None
+
+
+def _candidates(s: Snapshot, revision: str) -> Iterator[str]:
+    """Yield the ids that may hold a revision; one whose DELETE was ever sent is none."""
+    status = s.object.status
+    deleting = {former.id for former in status.superseded if former.deleting}
+    for marked in s.marked:
+        fits = marked.marker.revision == revision and marked.status == ACTIVE
+        # One that was adopted away under another name keeps our mark, and is another object's by now.
+        if fits and marked.id not in deleting and marked.id not in s.claimed:
+            yield marked.id
+    listed = {marked.id for marked in s.marked}
+    for former in status.superseded:
+        fits = former.revision == revision and former.id not in s.claimed
+        if fits and not former.deleting and former.id not in listed:
+            yield former.id
+
+
+def ours(s: Snapshot, remote: RemoteSecret, revision: str) -> bool:
+    """Whether a secret is marked as this object's, and as holding this revision."""
+    marker = identity.Marker.read(remote.metadata)
+    return marker is not None and marker.owner in s.owners and marker.revision == revision
+
+
+def own(s: Snapshot, remote: RemoteSecret) -> bool:
+    """Whether a secret is this object's, whatever value it holds."""
+    if remote.id in s.claimed:
+        return False
+    if by_adoption(s):
+        return believable(s, remote, "")
+    marker = identity.Marker.read(remote.metadata)
+    return marker is not None and marker.owner in s.owners
+
+
+def by_adoption(s: Snapshot) -> bool:
+    """Whether the id in use was taken over."""
+    status = s.object.status
+    return status.adopted is not None and status.adopted.id == status.id
+
+
+def believable(s: Snapshot, remote: RemoteSecret, revision: str) -> bool:
+    """Whether an id that somebody else may have written into the status is this object's."""
+    if remote.id in s.claimed:
+        return False
+    if by_adoption(s):
+        return s.object.spec.adopt is not None and s.object.spec.adopt.id == remote.id
+    return ours(s, remote, revision) or _under_former_key(s, remote)
+
+
+def _under_former_key(s: Snapshot, remote: RemoteSecret) -> bool:
+    """Whether a secret is this very object's, marked under a digest key that was lost since.
+
+    Asked only where the status, or the unchanged source, says that it holds the wanted value.
+    """
+    marker = identity.Marker.read(remote.metadata)
+    return (
+        marker is not None
+        and marker.owner in s.owners
+        and marker.uid == s.object.metadata.uid
+        and identity.revision_key_id(marker.revision) != s.digest_key.id
+    )
+
+
+def under_unknown_keys(s: Snapshot) -> bool:
+    """Whether this owner has secrets whose revisions cannot be compared: the digest key is not theirs."""
+    return any(
+        marked.status == ACTIVE and identity.revision_key_id(marked.marker.revision) != s.digest_key.id
+        for marked in s.marked
+    )
