@@ -1,6 +1,7 @@
-"""kopf alone: it watches as it does in the operator, and every event falls on the floor.
+"""kopf alone: it watches, is shown the event of each object's status, and nothing is done about it.
 
-Beside the bare floor, which does the work meanwhile, this is what no operator on kopf can do without.
+Beside the bare floor, which does the work meanwhile, this is what each event costs that kopf is shown. The
+operator shows it none that tells of its own writes.
 Started by bench.programs, which gives it its settings as JSON on standard input.
 """
 

@@ -72,7 +72,7 @@ async def bursts(place: Place, extent: Extent) -> Result:
                 f"burst of {size:,}: CPU per object of operator ÷ floor",
                 ratio(runs, size, "operator", "floor", "cpu_each"), "at most", 1.5,
                 note=f"{1000 * ours.cpu_each:.2f} and {1000 * floor.cpu_each:.2f} ms;"
-                f" kopf alone, doing nothing with what it sees: {1000 * kopf:.2f} ms",
+                f" kopf alone, shown each status: {1000 * kopf:.2f} ms",
             ),
         ]  # fmt: skip
     first = extent.sizes[0]
