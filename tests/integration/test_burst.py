@@ -1,4 +1,7 @@
-"""A burst of 1,000 objects: exactly 1,000 secrets, one status write each; killed in the middle, the same."""
+"""A burst of 1,000 objects: exactly 1,000 secrets, one status write each; killed in the middle, the same.
+
+And at a limit: what was sent before a kill is not sent once more of it after.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import asyncio
 from typing import Any
 
 from tests.integration.canary import CANARY
-from tests.integration.world import World
+from tests.integration.scrape import Endpoint
+from tests.integration.world import World, ready
 
 COUNT = 1000
 LIMITS_OFF: dict[str, Any] = {"WRITES_PER_MINUTE": "1000000", "READS_PER_MINUTE": "1000000"}
@@ -84,3 +88,24 @@ async def test_a_burst_with_the_operator_killed_in_the_middle_ends_the_same(worl
     await world.start_operator(**LIMITS_OFF)
     await _until_all_ready(world)
     await _check(world)
+
+
+async def test_what_a_killed_operator_has_just_sent_counts_for_the_next_one(world: World) -> None:
+    """The API counts by key, not by process: another 20 within the minute would shut the key out."""
+    operator = await world.start_operator(**LIMITS_OFF)
+    for number in range(20):
+        world.secret(f"source-{number}", value=f"{CANARY}-{number}")
+        world.method_secret(f"acme-{number}", source=f"source-{number}")
+    for number in range(20):
+        await world.until(ready(), f"acme-{number}")
+    operator.kill()
+    endpoint = Endpoint(world)
+    await world.start_operator(**LIMITS_OFF | endpoint.settings | {"WRITES_PER_MINUTE": "20"})
+    scanned = "methodsecret_inventory_last_scan_timestamp_seconds"
+    found = await endpoint.until_scraped(lambda scrape: scrape.value(scanned) > 0)
+    budget = {
+        what: found.value(f"methodsecret_method_budget_{what}_requests", tier="writes")
+        for what in ("limit", "available")
+    }
+    assert budget == {"limit": 20, "available": 0}
+    assert await world.control.count("create") == 20

@@ -124,6 +124,11 @@ class Marker:
     uid: str
     revision: str
 
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster in the owner's name."""
+        return self.owner.partition("/")[0]
+
     def to_metadata(self) -> dict[str, JsonValue]:
         """Return the three keys as they stand in a secret's metadata."""
         return {OWNER_KEY: self.owner, UID_KEY: self.uid, REVISION_KEY: self.revision}

@@ -88,13 +88,13 @@ def judge(secret: RemoteSecret, view: View) -> Verdict:
     marker = Marker.read(secret.metadata)
     if marker is None:
         return Verdict.UNMARKED
-    if marker.owner.partition("/")[0] not in view.clusters:
+    if marker.cluster not in view.clusters:
         return Verdict.OTHER_CLUSTER
     if revision_key_id(marker.revision) != view.key_id:
         return Verdict.OTHER_KEY  # another cluster may go by our name
     if secret.id in view.named:
         return Verdict.IN_USE
-    whose, made = owner(marker, view.clusters), _moment(secret.created_at)
+    whose, made = owner(marker, view.clusters), secret.created
     if whose is None:
         return Verdict.UNCLEAR
     if view.namespaces is not None and whose.namespace not in view.namespaces:
@@ -120,11 +120,3 @@ def named(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from pydantic import JsonValue
@@ -26,6 +27,15 @@ class RemoteSecret:
     created_at: str | None = None
     updated_at: str | None = None
     metadata: Mapping[str, JsonValue] | None = field(default=None, repr=False)
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was created; None where the API does not say, or not with its time zone."""
+        try:
+            moment = datetime.fromisoformat(self.created_at or "")
+        except ValueError:
+            return None
+        return moment if moment.tzinfo is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -50,8 +50,9 @@ class Accounts:
 
     The limits are the API's, in requests per 60 s and API key. Raises SettingsError where the trusted
     certificates (SSL_CERT_FILE, SSL_CERT_DIR, else certifi's) cannot be read. `clock` is the running event
-    loop where it is not given. `observe` is told of every request, `waited` of every wait for a budget: the
-    tier (writes, reads) and its seconds.
+    loop where it is not given. `clusters` are the names by which this cluster's secrets are marked: what an
+    earlier process has created within the last minute counts for the budget. `observe` is told of every
+    request, `waited` of every wait for a budget: the tier (writes, reads) and its seconds.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Accounts:
         *,
         writes_per_minute: int,
         reads_per_minute: int,
+        clusters: Collection[str] = (),
         deadlines: Deadlines | None = None,
         clock: Clock | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -67,6 +69,7 @@ class Accounts:
     ) -> None:
         self._writes_per_minute = writes_per_minute
         self._reads_per_minute = reads_per_minute
+        self._clusters = clusters
         self._deadlines = deadlines or Deadlines()
         self._clock = clock
         self._verify = _trusted()
@@ -99,7 +102,8 @@ class Accounts:
                 deadlines=self._deadlines,
                 observe=self._observe,
             )
-            account = Account(client=client, inventory=Inventory(client, clock=self._now))
+            inventory = Inventory(client, clock=self._now, clusters=self._clusters)
+            account = Account(client=client, inventory=inventory)
             self._accounts[place] = account
         return account
 

@@ -14,20 +14,24 @@ What is guaranteed, with `limit` the API's number:
    taken by slow answers from costing throughput.
 3. While there is work, at least 94 % of `limit` are admitted in every 60.05 s (a limit under 100 loses up
    to one more request to rounding), as long as no more than 5 % of `limit` are in flight at a time.
-4. In the first 60 s, 2.5 % of `limit` may go at once, the rest evenly at 95 % of `limit` per 60 s: together
-   with an earlier process that had begun so and was busy until it ended, this is 2.5 + 2.5 + 95 % and stays
-   within `limit` (a limit under 40 may be exceeded by one request). An earlier process that sent its whole
-   budget in one burst right before, or several restarts in a minute, can still lead to a 429 and so `block`.
+4. In the first 60 s, 2.5 % of `limit` may go at once, the rest evenly at 95 % of `limit` per 60 s; what was
+   not sent in time is not made up for. Together with an earlier process that ended in its own first minute,
+   however unevenly it had work, or had been busy ever since, this is 2.5 + 2.5 + 95 % and stays within
+   `limit` (a limit under 40 may be exceeded by one request).
+5. What an earlier process is known to have sent (`count_earlier`) counts as this one's own, for guarantees 1
+   and 2. What nobody knows of it after a burst, or several restarts in a minute, can still lead to a 429
+   and so `block`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
 WINDOW: Final = 60.0
@@ -61,7 +65,11 @@ class Clock(Protocol):
 
 
 class RollingWindow:
-    """Counts admissions and ends. Every method is told `now`, in seconds that never run backwards."""
+    """Counts admissions and ends. Every method is told `now`, in seconds that never run backwards.
+
+    The first minute's pace is the generic cell rate algorithm: `_even_at` is when the next request would be
+    due if all were sent evenly, and a request may be early by what 2.5 % of the limit take at that rate.
+    """
 
     def __init__(self, *, limit: int, now: float) -> None:
         if limit < 1:
@@ -69,10 +77,14 @@ class RollingWindow:
         self.limit = limit
         self.share = max(1, int(limit * _SHARE))
         self._at_once = max(1, (limit - self.share) // 2)
+        self._interval = _SPAN / self.share
+        self._began = now
+        self._earlier: deque[float] = deque()  # admitted and ended by another process, before `_began`
         self._admitted: deque[float] = deque()
         self._ended: deque[float] = deque()
         self._open = 0
         self._paced_from = now
+        self._even_at = now
         self._blocked_until = now
 
     def ready_at(self, now: float) -> float | None:
@@ -81,21 +93,21 @@ class RollingWindow:
         if now < self._blocked_until:
             return self._blocked_until
         ready = now
-        used = len(self._admitted)
-        if used >= self.share:
-            ready = max(ready, self._admitted[0] + _SPAN)
-        elif now < self._paced_from + _SPAN:
-            ready = max(ready, self._paced_from + (used + 1 - self._at_once) * _SPAN / self.share)
-        if self._open + len(self._ended) >= self.limit:
-            if not self._ended:
+        if (too_many := self._used - self.share) >= 0:
+            ready = max(ready, self._nth(self._admitted, too_many) + _SPAN)
+        if now < self._paced_from + _SPAN:
+            ready = max(ready, self._even_at - (self._at_once - 1) * self._interval)
+        if (too_many := self._taken - self.limit) >= 0:
+            if self._open >= self.limit:
                 return None
-            ready = max(ready, self._ended[0] + _SPAN)
+            ready = max(ready, self._nth(self._ended, too_many) + _SPAN)
         return ready
 
     def admit(self, now: float) -> None:
         """Count a request that begins now."""
         self._admitted.append(now)
         self._open += 1
+        self._even_at = max(self._even_at, now) + self._interval
 
     def end(self, now: float) -> None:
         """Count the end of a request: its answer is there, or it was given up."""
@@ -108,29 +120,56 @@ class RollingWindow:
         self._forget(now)
         if self._admitted and self._admitted[0] <= admitted_at:
             self._admitted.remove(admitted_at)
+        if now < self._paced_from + _SPAN:
+            self._even_at = self._paced_from
+            for admitted in self._admitted:
+                if admitted >= self._paced_from:
+                    self._even_at = max(self._even_at, admitted) + self._interval
+
+    def count_earlier(self, ages: Iterable[float], now: float) -> None:
+        """Count requests that another process has sent, so many seconds ago, before this window began."""
+        times = (min(now - age, self._began) for age in ages)
+        self._earlier = deque(sorted([*self._earlier, *times]))
+        self._forget(now)
 
     def block(self, now: float, seconds: float) -> None:
         """Admit nothing for so many seconds, at least 60, then start evenly as after a start."""
         self._blocked_until = max(self._blocked_until, now + max(seconds, MIN_BLOCK + MARGIN))
-        self._paced_from = self._blocked_until
+        self._paced_from = self._even_at = self._blocked_until
 
     def available(self, now: float) -> int:
         """Return how many requests could begin right now."""
         self._forget(now)
         if now < self._blocked_until:
             return 0
-        free = self.share
+        free = min(self.share - self._used, self.limit - self._taken)
         if now < self._paced_from + _SPAN:
-            free = min(free, self._at_once + int((now - self._paced_from) * self.share / _SPAN))
-        return max(0, min(free - len(self._admitted), self.limit - self._open - len(self._ended)))
+            ahead = max(0.0, self._even_at - now) / self._interval
+            free = min(free, self._at_once - math.ceil(ahead - 1e-6))
+        return max(0, free)
 
     def idle(self, now: float) -> bool:
         """Whether a new window would say the same: nothing counts any more, and nothing is blocked."""
         self._forget(now)
-        return not (self._admitted or self._ended or self._open) and now >= self._blocked_until
+        return self._used == self._taken == 0 and now >= self._blocked_until
+
+    @property
+    def _used(self) -> int:
+        """How many were admitted in the last minute."""
+        return len(self._earlier) + len(self._admitted)
+
+    @property
+    def _taken(self) -> int:
+        """How many hold a slot: under way, or ended in the last minute."""
+        return len(self._earlier) + len(self._ended) + self._open
+
+    def _nth(self, own: deque[float], number: int) -> float:
+        """Return a time of what another process did and then this one, counted from 0."""
+        earlier = len(self._earlier)
+        return self._earlier[number] if number < earlier else own[number - earlier]
 
     def _forget(self, now: float) -> None:
-        for times in (self._admitted, self._ended):
+        for times in (self._earlier, self._admitted, self._ended):
             while times and times[0] + _SPAN <= now:
                 times.popleft()
 
@@ -238,6 +277,10 @@ class Budget:
         self._window.admit(now)
         self._waited(0.0)
         return Slot(self, now)
+
+    def count_earlier(self, ages: Iterable[float]) -> None:
+        """Count what an earlier process has sent with this key: for each request, how many seconds ago."""
+        self._window.count_earlier(ages, self._clock.time())
 
     def block(self, seconds: float) -> None:
         """Admit nothing for max(seconds, 60): the API has answered 429."""

@@ -5,13 +5,16 @@ own writes; scanned again at each resync, and once where a create of unknown out
 merged into what was written since it began: an answer that was on its way meanwhile must neither hide a new
 secret nor bring a deleted one back.
 
+The first scan also shows what a process before this one has created within the last minute, which the API
+still counts: the budget for writes is told.
+
 Only names are kept: of marked secrets id, status, owner, uid and revision; of all others just the id.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +23,7 @@ import structlog
 from methodsecret_operator.core.identity import Marker
 from methodsecret_operator.core.remote import DELETED, MarkedSecret, RemoteSecret
 from methodsecret_operator.errors import MethodUnauthorized, MethodUnavailable
+from methodsecret_operator.method.budget import WINDOW
 from methodsecret_operator.method.client import MethodClient
 from methodsecret_operator.method.wire import Page
 
@@ -34,13 +38,17 @@ _log = structlog.get_logger(__name__)
 class Inventory:
     """The marked secrets of one account by owner. `clock` gives the time in UTC.
 
+    `clusters` are the names in whose marks the budget's earlier users are recognised: this cluster's own.
     `refused` is true where the API key may not list: then there is no second guard, and the caller goes on
     with the first one alone.
     """
 
-    def __init__(self, client: MethodClient, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, client: MethodClient, *, clock: Callable[[], datetime], clusters: Collection[str] = ()
+    ) -> None:
         self._client = client
         self._clock = clock
+        self._clusters = frozenset(clusters)
         self._by_owner: dict[str, dict[str, MarkedSecret]] = {}
         self._owner_of: dict[str, str] = {}
         self._others: set[str] = set()
@@ -177,11 +185,14 @@ class Inventory:
     async def _scan(self, *, began: datetime, covers: int) -> None:
         self._written = {}
         listed: dict[str, RemoteSecret] = {}
+        earlier: list[float] = []
         whole, total = True, None
         try:
             async for page in pages(self._client):
                 whole = whole and page.unreadable == 0
                 total = page.total
+                if self.scanned_at is None:
+                    earlier.extend(self._ages(page.secrets))
                 listed.update((secret.id, _names_only(secret)) for secret in page.secrets)
         except MethodUnauthorized as error:
             if error.status != 403:  # noqa: PLR2004 - 401 is a wrong key: nothing works with it
@@ -190,6 +201,7 @@ class Inventory:
                 _log.warning("listing refused: only idempotency keys guard against duplicates", status=403)
             self.refused = True
             return
+        self._client.writes.count_earlier(earlier)
         former = self._owner_of.keys()
         self._by_owner, self._owner_of, self._others = {}, {}, set()
         for secret_id, secret in (listed | self._written).items():
@@ -203,6 +215,20 @@ class Inventory:
         self.refused, self.whole, self.scanned_at, self._covered = False, whole, began, covers
         self.listed_at = self._clock()
         _log.info("inventory scanned", marked=len(self._owner_of), others=len(self._others), whole=whole)
+
+    def _ages(self, secrets: Iterable[RemoteSecret]) -> Iterator[float]:
+        """Yield how many seconds ago this cluster's secrets of the last minute were created.
+
+        The API's clock may be ahead of ours, if not by more than a minute: such a time tells nothing.
+        """
+        now = self._clock()
+        for secret in secrets:
+            marker, created = Marker.read(secret.metadata), secret.created
+            if marker is None or created is None or marker.cluster not in self._clusters:
+                continue
+            age = (now - created).total_seconds()
+            if abs(age) < WINDOW:
+                yield max(0.0, age)
 
     def _put(self, secret: RemoteSecret) -> None:
         self._vanished.discard(secret.id)

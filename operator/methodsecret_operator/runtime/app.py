@@ -122,6 +122,7 @@ class _Operator:
         self._accounts = Accounts(
             writes_per_minute=settings.writes_per_minute,
             reads_per_minute=settings.reads_per_minute,
+            clusters=(cluster.name, *cluster.aliases),
             observe=metrics.method_request,
             waited=lambda tier, seconds: metrics.BUDGET_WAIT.labels(tier=tier).observe(seconds),
         )

@@ -127,6 +127,11 @@ def test_while_there_is_work_every_minute_is_used_to_94_percent(
     assert fewest >= 0.94 * limit, reason
 
 
+def _two_to_spare(limit: int) -> int:
+    """Return the most in a minute of two processes: under 40, the second's first may be one too many."""
+    return limit + (1 if limit < 40 else 0)
+
+
 @settings(deadline=None, max_examples=40)
 @given(limit=st.integers(1, 300), hung_up_at=st.floats(0, 200), pause=st.floats(0, 30))
 def test_a_restart_under_steady_load_stays_within_the_limit(
@@ -138,15 +143,81 @@ def test_a_restart_under_steady_load_stays_within_the_limit(
     second = simulate(
         RollingWindow(limit=limit, now=start), [Call(start)] * (limit * 2), until=start + 2 * MINUTE
     )
-    # A limit under 40 has no two requests to spare: the first of a new process may be one too many.
-    assert busiest(first.counted + second.counted) <= limit + (1 if limit < 40 else 0)
+    assert busiest(first.counted + second.counted) <= _two_to_spare(limit)
+
+
+@st.composite
+def _uneven(draw: st.DrawFn, *, start: float = 0.0) -> list[Call]:
+    """Return work that comes in bursts, with stalls between them; some slots are taken and not used."""
+    wanted = start
+    calls = []
+    for _ in range(draw(st.integers(1, 5))):
+        wanted += draw(st.floats(0, 25))
+        held = draw(st.sampled_from([0.0, 3.0, 15.0]))
+        calls += [Call(wanted, held, unused=held > 0)] * draw(st.integers(0, 60))
+        calls += [Call(wanted)] * draw(st.integers(1, 400))
+    return calls
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    limit=st.integers(1, 300),
+    before=_uneven(),
+    hung_up_at=st.floats(0, 60),
+    pause=st.floats(0, 30),
+    after=_uneven(),
+)
+def test_a_restart_within_a_first_minute_of_uneven_work_stays_within_the_limit(
+    *, limit: int, before: list[Call], hung_up_at: float, pause: float, after: list[Call]
+) -> None:
+    """What a stall has cost is not made up for at once: the process before may have made up for one, too."""
+    first = simulate(RollingWindow(limit=limit, now=0.0), before, until=hung_up_at)
+    start = hung_up_at + pause
+    later = [Call(start + call.wanted, call.takes, unused=call.unused) for call in after]
+    second = simulate(RollingWindow(limit=limit, now=start), later, until=start + MINUTE)
+    assert busiest(first.counted + second.counted) <= _two_to_spare(limit)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    limit=st.integers(1, 300),
+    before=_uneven(),
+    hung_up_at=st.floats(60, 200),
+    pause=st.floats(0, 30),
+    known_after=st.floats(0, 5),
+    after=_uneven(),
+)
+def test_what_an_earlier_process_is_known_to_have_sent_counts(
+    *, limit: int, before: list[Call], hung_up_at: float, pause: float, known_after: float, after: list[Call]
+) -> None:
+    """However it was sent: all at once after a long rest, say."""
+    first = simulate(RollingWindow(limit=limit, now=-MINUTE * 2), before, until=hung_up_at)
+    start = hung_up_at + pause
+    window = RollingWindow(limit=limit, now=start)
+    now = start + known_after
+    window.count_earlier([now - at for at in first.counted], now)
+    later = [Call(now + call.wanted, call.takes, unused=call.unused) for call in after]
+    second = simulate(window, later, until=now + 2 * MINUTE)
+    assert busiest(first.counted + second.counted) <= max(1, limit * 0.95)
+
+
+def test_more_than_fits_from_before_is_waited_out() -> None:
+    window = RollingWindow(limit=20, now=100.0)
+    window.count_earlier([10.0 + n for n in range(30)], 100.0)  # somebody else may have had a higher limit
+    window.count_earlier([3600.0], 100.0)  # long past
+    assert window.available(100.0) == 0
+    # 18 may be left beside it: those of 10 to 27 seconds ago; the one of 28 is over 32.05 s from now.
+    assert window.ready_at(100.0) == pytest.approx(132.05)
+    assert not window.idle(149.0)
+    assert window.available(170.0) == 19
+    assert window.idle(170.0)
 
 
 @pytest.mark.parametrize(
     ("limit", "now", "reason", "at_once"),
     [
         (1800, 0.0, "2.5 % may go right after the start", 45),
-        (1800, 30.0, "and half the minute's share by half time", 45 + 854),
+        (1800, 30.0, "and nothing is saved up: it may be what was left of another process' minute", 45),
         (1800, 61.0, "all of the 95 % once the first minute is over", 1710),
         (1, 0.0, "one must always be able to go", 1),
         (6000, 0.0, "reads", 150),
@@ -159,7 +230,7 @@ def test_what_may_go_at_once(limit: int, now: float, reason: str, at_once: int) 
     while (ready := window.ready_at(now)) is not None and ready <= now:
         window.admit(now)
         sent += 1
-    assert sent in {at_once, at_once + 1}, reason  # the pace may be due in this very moment
+    assert abs(sent - at_once) <= 1, reason  # the pace may be due in this very moment, but for a rounding
 
 
 def test_no_budget_without_a_limit() -> None:

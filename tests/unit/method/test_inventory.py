@@ -48,6 +48,48 @@ def ids(inventory: Inventory, owner: str = OWNER) -> set[str]:
     return {entry.id for entry in inventory.of(owner)}
 
 
+# --- what an earlier process has spent --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "owner", "counted", "reason"),
+    [
+        (10, OWNER, True, "ours, within the minute that the API counts"),
+        (-10, OWNER, True, "the API's clock is ahead of ours"),
+        (65, OWNER, False, "over a minute ago"),
+        (-90, OWNER, False, "a clock is wrong, and nobody knows which"),
+        (10, "former/shop/card", True, "marked before the cluster was renamed"),
+        (10, "other/shop/card", False, "another cluster has a share of its own"),
+        (10, None, False, "not marked: other programs leave us our share anyway"),
+        (None, OWNER, False, "no time of creation, or none that can be read"),
+    ],
+)
+async def test_the_first_scan_tells_the_budget_what_a_process_before_this_one_has_created(
+    seconds_ago: float | None, owner: str | None, *, counted: bool, reason: str
+) -> None:
+    clock = Clock()
+    created = "soon" if seconds_ago is None else (clock.now - timedelta(seconds=seconds_ago)).isoformat()
+    metadata = {"team": "x"} if owner is None else dict(gen.marker(owner=owner))
+    async with running_emulator() as emulator, method_client(emulator.url, limit=1) as client:
+        inventory = Inventory(client, clock=clock, clusters={gen.CLUSTER, "former"})
+        await emulator.control.seed(metadata=metadata, created_at=created, api_key=KEY)
+        await inventory.ready()
+        assert client.writes.available == (0 if counted else 1), reason
+
+
+async def test_a_later_scan_tells_the_budget_nothing() -> None:
+    """By then what it shows was created with this budget, and is counted."""
+    clock = Clock()
+    async with running_emulator() as emulator, method_client(emulator.url, limit=80) as client:
+        inventory = Inventory(client, clock=clock, clusters={gen.CLUSTER})
+        await inventory.ready()
+        created = clock.now.isoformat()
+        await emulator.control.seed(76, metadata=dict(gen.marker()), created_at=created, api_key=KEY)
+        await inventory.scan(since=clock())
+        assert len(inventory) == 76
+        assert client.writes.available == 2
+
+
 # --- one scan ---------------------------------------------------------------------------------------
 
 
