@@ -1,16 +1,14 @@
 """Carries out what was decided on one object, until there is something to say about it.
 
 Each action is done here and judged in core: nothing in this file knows a rule. What an object's look needs
-to remember for the next one is in its Memory; losing that (the process dies) costs a few calls and never a
-second secret, for the idempotency key is pure and the inventory is scanned anew.
+to remember for the next one is in its Memory.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Final, Literal, assert_never
 
 import structlog
@@ -40,9 +38,7 @@ from methodsecret_operator.core.snapshot import (
 )
 from methodsecret_operator.errors import (
     KubeConflict,
-    KubeForbidden,
     KubeNotFound,
-    KubeRejected,
     MethodError,
     MethodNotFound,
     MethodRejected,
@@ -51,11 +47,11 @@ from methodsecret_operator.errors import (
 )
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Account
-from methodsecret_operator.method.budget import Budget, Slot
-from methodsecret_operator.method.inventory import Inventory
-from methodsecret_operator.runtime import drift, metrics
+from methodsecret_operator.method.budget import Slot
+from methodsecret_operator.runtime import drift, metrics, publish
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.gather import Gatherer
+from methodsecret_operator.runtime.memory import Memory
 
 _log = structlog.get_logger(__name__)
 
@@ -73,42 +69,6 @@ Step = Finding | Literal["again", "over"]
 """What one action has come to: something to say, another step, or the end of this look."""
 
 
-@dataclass(slots=True)
-class Memory:
-    """What is remembered of one object between looks.
-
-    The last create, and the inventory of the account that it was sent to; a finding with an id that could not
-    be written yet, since when Method has not known an id, the place in the queue for the account's budget,
-    when its deletion was first seen, and since when no API key was found that Method accepts.
-    """
-
-    attempt: Attempt | None = None
-    sent_to: Inventory | None = None
-    unwritten: Finding | None = None
-    missing: dict[str, datetime] = field(default_factory=dict)
-    turn: asyncio.Task[Slot] | None = None
-    deleting_since: datetime | None = None
-    refused_since: datetime | None = None
-
-    def abandon(self) -> None:
-        """Forget it all, for its object is gone or settled.
-
-        A create of which nobody knows whether it was done may have left a secret that another object of this
-        name wants, under another idempotency key: only a list from now on tells.
-        """
-        if self.sent_to is not None and self.attempt is not None and self.attempt.unresolved is not None:
-            self.sent_to.outdate()
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the place in the queue, where it is needed no more."""
-        turn, self.turn = self.turn, None
-        if turn is not None and turn.done() and not turn.cancelled():
-            turn.result().release()
-        elif turn is not None:
-            turn.cancel()
-
-
 class Look:
     """One look at one object. Raises KubeError: then it is taken again."""
 
@@ -124,8 +84,6 @@ class Look:
         self._adoption: Adoption | None = None
         self._config_maps: dict[str, ConfigMapState] = {}
         self._undeletable: set[str] = set()
-        self._slot: Slot | None = None
-        self._in_line = False
 
     async def find(self) -> Finding | None:
         """Decide and act until there is something to say; None where there is not."""
@@ -142,10 +100,7 @@ class Look:
                     return None
                 self._obj = current
         finally:
-            if self._slot is not None:
-                self._slot.release()
-            if not self._in_line:
-                self._memory.close()  # a turn that was waited for and is not needed any more
+            self._memory.turn.end_look()
         # What is looked at moves faster than one look: start again, in the queue's order.
         self._cache.wake(key)
         return None
@@ -233,29 +188,9 @@ class Look:
         return "again"
 
     def _turn(self, account: Account) -> Slot | None:
-        """Return a slot of the account's budget; None where it has to be waited for.
-
-        The worker does not wait: another account's objects shall not stand behind this one's. The object
-        keeps its place, and is looked at anew when its turn has come, for what was read is old by then.
-        """
-        memory, writes = self._memory, account.client.writes
-        if self._slot is None and memory.turn is not None and memory.turn.done():
-            turn, memory.turn = memory.turn, None
-            self._slot = None if turn.cancelled() else turn.result()
-            if self._slot is not None and not self._slot.of(writes):
-                self._slot.release()  # the object has changed its account while it waited
-                self._slot = None
-        if self._slot is None and memory.turn is None:
-            self._slot = writes.try_acquire()
-            if self._slot is None:
-                memory.turn = asyncio.create_task(self._wait(writes), name="turn")
-        self._in_line = self._slot is None
-        return self._slot
-
-    async def _wait(self, writes: Budget) -> Slot:
-        slot = await writes.acquire()
-        self._cache.wake(self._obj.key)
-        return slot
+        """Return a slot of the account's budget; None where it has to be waited for."""
+        key = self._obj.key
+        return self._memory.turn.take(account.client.writes, come=lambda: self._cache.wake(key))
 
     async def _look_again(self, *, live: bool) -> None:
         """Read the object live where an id is at stake; else the watch is near enough."""
@@ -332,7 +267,7 @@ class Look:
             return "over"
         await self._look_again(live=True)
         if self._as_seen(snapshot):
-            self._slot = None  # one slot, one request: another id needs another
+            self._memory.turn.spend()
             try:
                 with slot, contextlib.suppress(MethodNotFound):
                     await account.client.delete(secret_id, slot=slot)
@@ -371,41 +306,15 @@ class Look:
             account.inventory.learn(remote)
         return remote
 
-    async def _publish(
-        self, action: ReadConfigMap | ApplyConfigMap | DeleteConfigMap, snapshot: Snapshot
-    ) -> Step:
+    async def _publish(self, step: publish.Step, snapshot: Snapshot) -> Step:
         """Take a step on a ConfigMap, if the object is still as it was decided on."""
-        namespace, seen = snapshot.object.metadata.namespace, self._config_maps
-        name = action.manifest["metadata"]["name"] if isinstance(action, ApplyConfigMap) else action.name
-        if not isinstance(action, ReadConfigMap):
+        if not isinstance(step, ReadConfigMap):
             # Another operator may have moved the id on, and must not be written over.
             await self._look_again(live=True)
             if not self._as_seen(snapshot):
                 return "again"
-        try:
-            match action:
-                case ReadConfigMap():
-                    seen[name] = await self._kube.get_configmap(namespace, name)
-                case DeleteConfigMap(uid=uid, resource_version=version):
-                    await self._kube.delete_configmap(namespace, name, uid=uid, resource_version=version)
-                    seen[name] = None
-                    _log.info("config map deleted", config_map=name)
-                case ApplyConfigMap(manifest=manifest, onto=onto):
-                    there, ours = await self._kube.apply_configmap(manifest, onto=onto)
-                    if onto is None and not ours:
-                        # Somebody else's has come since we looked: what we have added to it goes again.
-                        await self._kube.withdraw_configmap(namespace, name, there.uid)
-                        del seen[name]
-                        return "again"
-                    seen[name] = replace(there, applied=manifest)
-                    _log.info("config map applied", config_map=name)
-        except KubeNotFound:
-            seen[name] = None
-        except KubeConflict:
-            seen.pop(name, None)
-        except (KubeForbidden, KubeRejected) as error:
-            _log.warning("config map refused", config_map=name, error=str(error))
-            seen[name] = "refused"
+        namespace = snapshot.object.metadata.namespace
+        await publish.take(step, namespace=namespace, kube=self._kube, seen=self._config_maps)
         return "again"
 
     async def _kept(self, snapshot: Snapshot, said: Finding) -> Finding:

@@ -18,10 +18,11 @@ from methodsecret_operator.core.status import merge_patch, overtaken, summarize,
 from methodsecret_operator.errors import KubeConflict, KubeNotFound
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.runtime import metrics
-from methodsecret_operator.runtime.acting import Look, Memory
+from methodsecret_operator.runtime.acting import Look
 from methodsecret_operator.runtime.announce import Announcer
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.gather import Gatherer
+from methodsecret_operator.runtime.memory import Memory
 
 _log = structlog.get_logger(__name__)
 

@@ -393,3 +393,38 @@ async def test_a_deletion_waits_for_a_list_without_what_a_get_does_not_know(
         assert server.documents[PATH]["metadata"]["finalizers"] == []
         [stored] = await emulator.control.secrets()
         assert stored["status"] == "deleted"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "believed", "reason"),
+    [
+        (60, True, "an answer that took as long as a slow API may"),
+        (61, False, "the process was suspended while the answer lay there: it is from another time"),
+    ],
+)
+async def test_an_answer_from_long_ago_is_none(
+    kube: KubeClient,
+    server: KubeServer,
+    watch: MetadataWatch,
+    emulator: RunningEmulator,
+    *,
+    seconds: int,
+    believed: bool,
+    reason: str,
+) -> None:
+    """Since when an id is missing decides what becomes of it."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object(status=gen.raw_ready_status()))
+        here.reconciler.doubt(KEY)
+        held = await emulator.control.add_fault("retrieve", "hold", when="after")
+        looking = asyncio.create_task(here.reconciler.reconcile(KEY))
+        await emulator.control.wait_held(held)
+        here.now += timedelta(seconds=seconds)
+        await emulator.control.release(held)
+        await looking
+        missing = here.reconciler._memories[KEY][1].missing
+        assert missing == ({gen.SECRET_ID: here.now} if believed else {}), reason
+        [ready] = [c for c in here.status["conditions"] if c["type"] == "Ready"]
+        assert (ready["reason"] == "MethodUnavailable") is not believed, reason
+        assert await emulator.control.count("create") == believed, reason

@@ -9,11 +9,11 @@ from typing import Any
 from methodsecret_operator.core.snapshot import Finding
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Accounts
-from methodsecret_operator.runtime.acting import Memory
 from methodsecret_operator.runtime.announce import Announcer
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.default_key import DefaultKey
 from methodsecret_operator.runtime.gather import Cluster, Gatherer
+from methodsecret_operator.runtime.memory import Memory
 from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.reconciler import Reconciler
 from methodsecret_operator.runtime.sources import Sources
