@@ -107,6 +107,7 @@ class _Operator:
         self._queue = WorkQueue(
             timer=LoopTimer(),
             rng=random.Random(),  # noqa: S311 - jitter
+            unawaited=max(1, settings.workers // 4),
             waited=metrics.QUEUE_WAIT.observe,
         )
         self._dependents = Dependents()

@@ -74,6 +74,9 @@ class WorkQueue:
     that the clock made due (retries, resyncs). Ten thousand objects in backoff, or with one Secret that
     somebody edits, therefore do not hold up a fresh one, nor a burst of fresh ones the others. A key may
     stand in several and leaves by whichever is soonest.
+
+    Of the two other lanes, where nobody waits, no more than `unawaited` keys are in hand at a time: on a busy
+    event loop every look that is under way makes each step of every other one wait.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class WorkQueue:
         rng: random.Random,
         base_seconds: float = BASE_SECONDS,
         max_seconds: float = MAX_SECONDS,
+        unawaited: float = float("inf"),
         waited: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """Tell `waited` of each key that is taken: for how many seconds it was ready."""
@@ -96,6 +100,8 @@ class WorkQueue:
         self._next_lane = _CHANGED
         self._ready_since: dict[str, float] = {}
         self._processing: set[str] = set()
+        self._unawaited: set[str] = set()  # of these, those that came from another lane than the first
+        self._most_unawaited = unawaited
         self._again: dict[str, int] = {}  # made ready while processing -> the lane it goes to
         self._delayed: dict[str, _Delayed] = {}
         self._retries: dict[str, int] = {}
@@ -168,7 +174,7 @@ class WorkQueue:
         Raises QueueClosed once the queue is closed, even where keys were ready.
         """
         self._moved = self._timer.now()
-        while not self._ready_since and not self._closed:
+        while not self._open_lanes() and not self._closed:
             getter = asyncio.get_running_loop().create_future()
             self._getters.append(getter)
             try:
@@ -192,6 +198,10 @@ class WorkQueue:
             raise ValueError(f"done({key!r}) without get()")
         self._processing.remove(key)
         self._moved = self._timer.now()
+        if key in self._unawaited:
+            self._unawaited.remove(key)
+            if self._lanes[_REFERRING] or self._lanes[_DUE]:
+                self._wake_one()
         if (lane := self._again.pop(key, None)) is not None:
             self._make_ready(key, lane)
         if not self._processing:
@@ -259,22 +269,29 @@ class WorkQueue:
         if key in self._processing:
             self._again[key] = min(lane, self._again.get(key, lane))
             return
-        self._lanes[lane].setdefault(key)
-        if key not in self._ready_since:
-            self._ready_since[key] = self._timer.now()
-            self._wake_one()
+        self._ready_since.setdefault(key, self._timer.now())
+        if key not in self._lanes[lane]:
+            self._lanes[lane][key] = None
+            self._wake_one()  # even where it was ready: this lane may be open and the other not
 
     def _take(self) -> str:
-        turns = (*range(self._next_lane, len(self._lanes)), *range(self._next_lane))
-        number = next(turn for turn in turns if self._lanes[turn])
+        lanes = self._open_lanes()
+        number = next((lane for lane in lanes if lane >= self._next_lane), lanes[0])
         key: str = next(iter(self._lanes[number]))
         self._next_lane = (number + 1) % len(self._lanes)
         for lane in self._lanes:
             lane.pop(key, None)
         self._waited(max(0.0, self._timer.now() - self._ready_since.pop(key)))
         self._processing.add(key)
+        if number != _CHANGED:
+            self._unawaited.add(key)
         self._idle.clear()
         return key
+
+    def _open_lanes(self) -> list[int]:
+        """Return the lanes that the next key may come from, in order."""
+        full = len(self._unawaited) >= self._most_unawaited
+        return [number for number, lane in enumerate(self._lanes) if lane and (number == _CHANGED or not full)]
 
     def _cancel_delay(self, key: str) -> None:
         if (delayed := self._delayed.pop(key, None)) is not None:

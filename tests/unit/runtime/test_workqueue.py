@@ -228,6 +228,28 @@ async def test_a_fresh_key_does_not_wait_for_all_that_refer_to_one_secret(
     assert sorted(taken) == sorted({*taken})
 
 
+async def test_only_so_many_are_in_hand_that_nobody_waits_for(timer: FakeTimer) -> None:
+    queue = WorkQueue(timer=timer, rng=random.Random(1), unawaited=2)  # noqa: S311 - jitter, not secrets
+    for number in range(3):
+        queue.add_referring(f"shared-{number}")
+    queue.add_after("old", 1)
+    timer.advance(1)
+    held = [await queue.get() for _ in range(2)]
+    assert held == ["shared-0", "old"]
+    idle = [asyncio.create_task(queue.get()) for _ in range(2)]
+    await settle()
+    assert not any(worker.done() for worker in idle), "two are in hand"
+    queue.add("fresh")
+    await settle()
+    assert [worker.result() for worker in idle if worker.done()] == ["fresh"]
+    queue.done("fresh")
+    await settle()
+    assert not all(worker.done() for worker in idle), "it has made no room for another"
+    queue.done("old")
+    await settle()
+    assert sorted(worker.result() for worker in idle) == ["fresh", "shared-1"]
+
+
 async def test_what_comes_while_it_is_held_waits_in_the_soonest_lane(queue: WorkQueue) -> None:
     queue.add("a")
     assert await queue.get() == "a"
@@ -381,14 +403,18 @@ SECONDS = st.integers(min_value=0, max_value=8)
 class QueueMachine(RuleBasedStateMachine):
     """Any order of events, against a model that says only what must hold, not how."""
 
+    unawaited = float("inf")
+
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.timer = FakeTimer()
-        self.queue = WorkQueue(timer=self.timer, rng=random.Random(7))  # noqa: S311 - jitter, not secrets
+        rng = random.Random(7)  # noqa: S311 - jitter, not secrets
+        self.queue = WorkQueue(timer=self.timer, rng=rng, unawaited=self.unawaited)
         self.workers: list[asyncio.Task[str]] = []
         self.held: set[str] = set()
         self.owed: set[str] = set()  # must be handed out once, as soon as nobody holds it
+        self.awaited: set[str] = set()  # of these, those that somebody has changed
         self.due: dict[str, float] = {}
         self.failures: dict[str, int] = {}
 
@@ -407,6 +433,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert key not in self.held, "two hold one key"
             assert key in self.owed, "handed out without a reason"
             self.owed.remove(key)
+            self.awaited.discard(key)
             self.held.add(key)
 
     def plan(self, key: str, delay: float) -> None:
@@ -422,6 +449,14 @@ class QueueMachine(RuleBasedStateMachine):
     def add(self, key: str, times: int) -> None:
         for _ in range(times):
             self.queue.add(key)
+        self.owed.add(key)
+        self.awaited.add(key)
+        self.due.pop(key, None)
+        self.settle()
+
+    @rule(key=KEYS)
+    def add_referring(self, key: str) -> None:
+        self.queue.add_referring(key)
         self.owed.add(key)
         self.due.pop(key, None)
         self.settle()
@@ -450,6 +485,7 @@ class QueueMachine(RuleBasedStateMachine):
     def discard(self, key: str) -> None:
         self.queue.discard(key)
         self.owed.discard(key)
+        self.awaited.discard(key)
         self.due.pop(key, None)
         self.failures.pop(key, None)
         self.settle()
@@ -470,6 +506,7 @@ class QueueMachine(RuleBasedStateMachine):
         if add_first:
             worker.cancel()
         self.owed.add(key)
+        self.awaited.add(key)
         self.due.pop(key, None)
         self.settle()
         assert worker.cancelled()
@@ -500,21 +537,35 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_worker_waits_while_a_key_is_ready(self) -> None:
-        assert not (self.workers and self.owed - self.held)
+        bound = len(self.queue._unawaited) >= self.unawaited
+        assert not (self.workers and (self.awaited if bound else self.owed) - self.held)
+
+    @invariant()
+    def no_more_than_so_many_are_held_that_nobody_waits_for(self) -> None:
+        assert len(self.queue._unawaited) <= self.unawaited
+        assert self.queue._unawaited <= self.held
 
     @invariant()
     def nothing_leaks(self) -> None:
         queue = self.queue
         remembered = {
             *queue._ready_since, *(key for lane in queue._lanes for key in lane), *queue._again,
-            *queue._delayed, *queue._retries, *queue._processing,
+            *queue._delayed, *queue._retries, *queue._processing, *queue._unawaited,
         }  # fmt: skip
         assert remembered <= self.owed | self.held | self.due.keys() | self.failures.keys()
         assert len(queue._getters) == len(self.workers)
 
 
+class BoundedQueueMachine(QueueMachine):
+    """The same where one key at most may be in hand that nobody waits for."""
+
+    unawaited = 1
+
+
 TestEveryOrderOfEvents = QueueMachine.TestCase
 TestEveryOrderOfEvents.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestEveryOrderOfBoundedEvents = BoundedQueueMachine.TestCase
+TestEveryOrderOfBoundedEvents.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 async def test_how_long_a_key_was_ready_is_told_when_it_is_taken(timer: FakeTimer) -> None:
