@@ -290,8 +290,8 @@ class WorkQueue:
 
     def _open_lanes(self) -> list[int]:
         """Return the lanes that the next key may come from, in order."""
-        full = len(self._unawaited) >= self._most_unawaited
-        return [number for number, lane in enumerate(self._lanes) if lane and (number == _CHANGED or not full)]
+        last = _CHANGED if len(self._unawaited) >= self._most_unawaited else _DUE
+        return [number for number, lane in enumerate(self._lanes) if lane and number <= last]
 
     def _cancel_delay(self, key: str) -> None:
         if (delayed := self._delayed.pop(key, None)) is not None:
