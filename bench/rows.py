@@ -242,7 +242,7 @@ async def broken(place: Place, extent: Extent) -> Result:
             f"{extent.broken:,} broken objects: a new one Ready, p99",
             percentile(found["fresh"], 0.99), "at most", 100, "ms",
             note=f"p50 {percentile(found['fresh'], 0.5):.0f}, n = {extent.probes};"
-            f" {found['looks']:,} looks at broken ones meanwhile",
+            f" {found['edits']} edits of their Secret meanwhile, {found['reads']:,} reads of Secrets",
         ),
         Figure(
             f"{extent.broken:,} broken objects repaired at once: time ÷ that of a burst",

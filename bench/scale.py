@@ -181,7 +181,7 @@ async def broken(place: Place, count: int, *, probes: int) -> dict[str, Any]:
                     await edit(other=str(number))
                 latencies.append(await new_object(place, namespace, f"fresh-{number}", observer))
                 await asyncio.sleep(0.2)
-        looks = (await place.calls())["GET", "secrets"] - gets
+        reads = (await place.calls())["GET", "secrets"] - gets
         await quiet(operator.process)
         used = cpu(operator.process)
         await edit(value="key_live_repaired")
@@ -199,7 +199,8 @@ async def broken(place: Place, count: int, *, probes: int) -> dict[str, Any]:
     return {
         "objects": count,
         "fresh": latencies,
-        "looks": looks,
+        "edits": -(-probes // _PROBES_AN_EDIT),
+        "reads": reads,
         "repaired_seconds": repaired,
         "repaired_rate": count / repaired,
         "cpu_each": used / count,

@@ -1,8 +1,8 @@
 """Reads what an object refers to: the value's Secret and the API key's, each as it is or as a problem.
 
-Secrets are read one at a time, when they are needed, and their data is dropped with the answer. Only API
-keys are remembered, each with the version of its Secret, so that many objects with one key cost one read,
-and only for as long as an object refers to them.
+Secrets are read when they are needed, one read for all who want one in the same moment, and their data is
+dropped with the answer. Only API keys are remembered, each with the version of its Secret, so that many
+objects with one key cost one read, and only for as long as an object refers to them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from methodsecret_operator.errors import KubeForbidden, KubeNotFound
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from methodsecret_operator.kube.wire import SecretObject
+from methodsecret_operator.runtime.shared_reads import SharedReads
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -36,7 +37,7 @@ class Sources:
     """Reads Secrets through `kube`; `watch` is None in poll mode, where nothing is watched."""
 
     def __init__(self, *, kube: KubeClient, watch: MetadataWatch | None, selector: str | None) -> None:
-        self._kube = kube
+        self._reads = SharedReads(kube.get_secret)
         self._watch = watch
         self._selector = Selector(selector or "")
         self._keys: dict[tuple[str, str, str], ApiKey] = {}
@@ -55,7 +56,7 @@ class Sources:
         """Return an object's value. Raises KubeError but for what is a state of the object."""
         ref = obj.spec.value_from.secret_key_ref
         try:
-            secret = await self._kube.get_secret(obj.metadata.namespace, ref.name)
+            secret = await self._reads.get(obj.metadata.namespace, ref.name)
         except KubeNotFound:
             return self._waiting(Reason.SOURCE_NOT_FOUND, Sentence.SOURCE_NOT_FOUND)
         except KubeForbidden:
@@ -83,7 +84,7 @@ class Sources:
         # Where the object is being deleted, its credentials may go first: the last good key still deletes.
         deleting = known is not None and obj.metadata.deletion_timestamp is not None
         try:
-            secret = await self._kube.get_secret(namespace, ref.name)
+            secret = await self._reads.get(namespace, ref.name)
         except KubeNotFound:
             if known is not None and deleting:
                 return known.value
