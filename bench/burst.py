@@ -7,12 +7,13 @@ watches are in. The end is when no object is without an id; CPU is read when the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from bench.place import Place, cpu, quiet
 from bench.programs import Name, Operator, running
@@ -20,12 +21,15 @@ from dev.controlplane.metrics import WRITES
 
 _POLL: Final = 0.02
 
+Work = Literal["floor", "watched floor", "operator", "tutorial"]
+"""Who stores the objects. Beside the watched floor kopf is shown each status, and does nothing with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Burst:
     """One burst: seconds, CPU seconds by process, and what was asked of whom."""
 
-    program: Name
+    program: Work
     objects: int
     seconds: float
     cpu: dict[str, float]
@@ -47,24 +51,30 @@ class Burst:
         return asdict(self)
 
 
-async def burst(place: Place, program: Name, count: int) -> Burst:
+async def burst(place: Place, program: Work, count: int) -> Burst:
     """Make objects, let a program store them, and take them away."""
     namespace = await place.namespace()
     names = [f"burst-{number}" for number in range(count)]
     await place.fill(namespace, names)
     await place.control.reset()
     await asyncio.sleep(1)  # the servers' own tidying up after so many writes
-    kube, servers = await place.calls(), place.servers()
-    with running(place, program, namespace=namespace, names=names) as run:
+    kube, measured = await place.calls(), place.servers()
+    async with contextlib.AsyncExitStack() as programs:
+        name: Name = program if program != "watched floor" else "floor"
+        if program == "watched floor":
+            kopf = programs.enter_context(running(place, "informer", namespace=namespace, names=()))
+            await kopf.begun()
+            measured["kopf"] = kopf.process
+        run = programs.enter_context(running(place, name, namespace=namespace, names=names))
         await run.begun()
         began = time.monotonic()
-        before = {name: cpu(process) for name, process in servers.items()}
-        before["program"] = cpu(run.process)
+        measured["program"] = run.process
+        before = {name: cpu(process) for name, process in measured.items()}
         await all_stored(place, namespace, count)
         seconds = time.monotonic() - began
         await place.events_posted()
-        await quiet(run.process)
-        after = {name: cpu(process) for name, process in servers.items()} | {"program": cpu(run.process)}
+        await quiet(measured.get("kopf", run.process))
+        after = {name: cpu(process) for name, process in measured.items()}
     called = await place.calls()
     result = Burst(
         program=program,
@@ -76,23 +86,6 @@ async def burst(place: Place, program: Name, count: int) -> Burst:
     )
     await place.clear(namespace)
     return result
-
-
-async def kopf_alone(place: Place, count: int) -> float:
-    """Return the CPU seconds per object that kopf takes to watch while the floor stores them."""
-    namespace = await place.namespace()
-    names = [f"watched-{number}" for number in range(count)]
-    await place.fill(namespace, names)
-    await place.control.reset()
-    with running(place, "informer", namespace=namespace, names=()) as informer:
-        await informer.begun()
-        before = cpu(informer.process)
-        with running(place, "floor", namespace=namespace, names=names):
-            await all_stored(place, namespace, count)
-        await quiet(informer.process)
-        used = cpu(informer.process) - before
-    await place.clear(namespace)
-    return used / count
 
 
 async def all_stored(place: Place, namespace: str, count: int) -> None:
@@ -134,13 +127,13 @@ async def limited(place: Place, count: int) -> dict[str, Any]:
     }
 
 
-def middle(bursts: Sequence[Burst], program: Name, count: int) -> Burst:
+def middle(bursts: Sequence[Burst], program: Work, count: int) -> Burst:
     """Return the run with the median rate (of an even number, the slower one of the two)."""
     runs = sorted((b for b in bursts if (b.program, b.objects) == (program, count)), key=lambda b: b.seconds)
     return runs[len(runs) // 2]
 
 
-def ratio(bursts: Sequence[Burst], count: int, above: Name, below: Name, what: str) -> float:
+def ratio(bursts: Sequence[Burst], count: int, above: Work, below: Work, what: str) -> float:
     """Return the median, over the rounds, of what one program has over another in the same round.
 
     A machine gets slower and faster; two runs next to each other are the most alike.
