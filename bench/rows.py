@@ -171,7 +171,8 @@ async def single(place: Place, extent: Extent) -> Result:
     """Time single objects with an idle operator."""
     found = await latencies(place, extent.single)
     api = percentile(found["api"], 0.5)
-    note = f"the API alone: {api:.1f} ms; n = {len(found['created'])}"
+    kube = percentile(found["kube"], 0.5)
+    note = f"the API alone: {api:.1f} ms; GET and PATCH alone: {kube:.1f} ms; n = {len(found['created'])}"
     return [
         Figure(
             f"{what}, above the API's own time: p{share:.0%}".rstrip("%"),
