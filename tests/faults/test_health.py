@@ -92,6 +92,28 @@ async def test_an_absent_method_is_no_reason_to_restart(places: Places) -> None:
         assert found.value("methodsecret_queue_retries_total") > 0
 
 
+async def test_a_large_accounts_long_scan_is_no_reason_to_restart(places: Places) -> None:
+    """Whoever wants to create waits for it, and what is due waits for them; a restart would begin it anew."""
+    async with places() as place:
+        endpoint = Endpoint(place)
+        await place.start_operator(
+            WORKERS="1", STUCK_SECONDS=str(STUCK), SOURCE_WATCH="poll", **endpoint.settings
+        )
+        await place.until_watching()
+        async with _busy(place):
+            await place.until(not_ready("SourceNotFound"), "busy")
+            hold = place.proxy.hold = Hold(Point("method", "GET /secrets", 1), "before")
+            place.write_value()
+            place.method_secret()
+            await hold.reached.wait()
+            place.method_secret("next", source="nowhere")
+            waited = "methodsecret_queue_oldest_wait_seconds"
+            await endpoint.until_scraped(lambda scrape: scrape.value(waited) > STUCK + 1)
+            assert await endpoint.get("/healthz") == (200, "ok")
+            hold.drop()
+            await place.until(not_ready("SourceNotFound"), "next")
+
+
 @pytest.mark.parametrize("standby", [False, True], ids=["works", "stands by"])
 async def test_readyz_waits_until_all_objects_are_known(
     control_plane: ControlPlane,

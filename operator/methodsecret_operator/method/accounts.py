@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from methodsecret_operator import errors
 from methodsecret_operator.core.rounds import Rounds
 from methodsecret_operator.method import wire
-from methodsecret_operator.method.budget import Budget
+from methodsecret_operator.method.budget import WINDOW, Budget
 from methodsecret_operator.method.client import Deadlines, MethodClient, Observe
 from methodsecret_operator.method.inventory import Inventory
 
@@ -79,6 +79,7 @@ class Accounts:
         self._accounts: dict[tuple[str, SecretStr], Account] = {}
         self._budgets: dict[SecretStr, Budgets] = {}
         self._rounds: Rounds[tuple[str, SecretStr]] = Rounds()
+        self._first_used: float | None = None
 
     async def account(self, *, base_url: str, api_key: SecretStr) -> Account:
         """Return the account of an API key, without the white space that files and Secrets tend to end in.
@@ -102,10 +103,20 @@ class Accounts:
                 deadlines=self._deadlines,
                 observe=self._observe,
             )
-            inventory = Inventory(client, clock=self._now, clusters=self._clusters)
+            inventory = Inventory(client, clock=self._now, clusters=self._earlier())
             account = Account(client=client, inventory=inventory)
             self._accounts[place] = account
         return account
+
+    def _earlier(self) -> Collection[str]:
+        """Return whose creates of the last minute may be an earlier process's: nobody's, after a minute.
+
+        Counted from the first use, not from the start: a standby may have waited for hours by then.
+        """
+        now = (self._clock or asyncio.get_running_loop()).time()
+        if self._first_used is None:
+            self._first_used = now
+        return self._clusters if now - self._first_used < WINDOW else ()
 
     def budgets(self, api_key: SecretStr) -> Budgets:
         """Return the budgets of an API key, the same for every API that it is used at."""

@@ -9,15 +9,16 @@ What is guaranteed, with `limit` the API's number:
    counts a request. Proof: a slot is taken from its admission until 60 s after its end. All requests that
    the API counts within some 60 s have begun before the last of them is counted, and none of them has ended
    more than 60 s before it; so at that moment all hold a slot, and there are at most `limit` slots.
-2. Never more than 95 % of `limit` are admitted in any 60 s. This leaves room for what guarantee 1 cannot
-   see (a request that arrives after we gave it up, a person with curl), and keeps slots that are
-   taken by slow answers from costing throughput.
+2. Never more than 95 % of `limit` (and one, of a limit of 1) are admitted in any 60 s. This leaves room for
+   what guarantee 1 cannot see (a request that arrives after we gave it up, a person with curl), and keeps
+   slots that are taken by slow answers from costing throughput.
 3. While there is work, at least 94 % of `limit` are admitted in every 60.05 s (a limit under 100 loses up
-   to one more request to rounding), as long as no more than 5 % of `limit` are in flight at a time.
+   to one more request to rounding), as long as no more than 5 % of `limit` are in flight at a time. Not so
+   where it is blocked, or has an earlier process's requests to count.
 4. In the first 60 s, 2.5 % of `limit` may go at once, the rest evenly at 95 % of `limit` per 60 s; what was
    not sent in time is not made up for. Together with an earlier process that ended in its own first minute,
-   however unevenly it had work, or had been busy ever since, this is 2.5 + 2.5 + 95 % and stays within
-   `limit` (a limit under 40 may be exceeded by one request).
+   however unevenly it had work, or had been busy since its start, 2.5 + 2.5 + 95 % are admitted, which stays
+   within `limit` (but for a limit of 1, of which each process sends one).
 5. What an earlier process is known to have sent (`count_earlier`) counts as this one's own, for guarantees 1
    and 2. What nobody knows of it after a burst, or several restarts in a minute, can still lead to a 429
    and so `block`.

@@ -14,7 +14,7 @@ Only names are kept: of marked secrets id, status, owner, uid and revision; of a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -66,6 +66,11 @@ class Inventory:
 
     def __len__(self) -> int:
         return len(self._owner_of)
+
+    @property
+    def scanning(self) -> bool:
+        """Whether a scan is under way: of 100,000 secrets it can take many minutes."""
+        return self._scanning is not None and not self._scanning.done()
 
     @property
     def others(self) -> int:
@@ -192,7 +197,7 @@ class Inventory:
                 whole = whole and page.unreadable == 0
                 total = page.total
                 if self.scanned_at is None:
-                    earlier.extend(self._ages(page.secrets))
+                    earlier.extend(self._ages(page))
                 listed.update((secret.id, _names_only(secret)) for secret in page.secrets)
         except MethodUnauthorized as error:
             if error.status != 403:  # noqa: PLR2004 - 401 is a wrong key: nothing works with it
@@ -216,13 +221,13 @@ class Inventory:
         self.listed_at = self._clock()
         _log.info("inventory scanned", marked=len(self._owner_of), others=len(self._others), whole=whole)
 
-    def _ages(self, secrets: Iterable[RemoteSecret]) -> Iterator[float]:
+    def _ages(self, page: Page) -> Iterator[float]:
         """Yield how many seconds ago this cluster's secrets of the last minute were created.
 
-        The API's clock may be ahead of ours, if not by more than a minute: such a time tells nothing.
+        By the API's own clock, where it tells the time; by ours, which may differ, where it does not.
         """
-        now = self._clock()
-        for secret in secrets:
+        now = page.sent_at or self._clock()
+        for secret in page.secrets:
             marker, created = Marker.read(secret.metadata), secret.created
             if marker is None or created is None or marker.cluster not in self._clusters:
                 continue

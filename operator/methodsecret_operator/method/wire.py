@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 from urllib.parse import urlencode
@@ -92,12 +92,14 @@ class Page:
 
     `next_cursor` is None on the last one. `unreadable` counts the entries that could not be understood:
     a list with some is not complete. `total` is what the API says all pages together hold, where it does.
+    `sent_at` is the API's own time of day (the answer's Date, in whole seconds), None where it tells none.
     """
 
     secrets: tuple[RemoteSecret, ...]
     next_cursor: str | None
     unreadable: int
     total: int | None
+    sent_at: datetime | None = None
 
 
 # --- requests ---------------------------------------------------------------------------------------
@@ -222,6 +224,7 @@ def listed(answer: Answer) -> Page:
         next_cursor=cursor,
         unreadable=len(entries) - len(secrets),
         total=int(total) if re.fullmatch(r"[0-9]{1,9}", total) else None,
+        sent_at=_http_date(answer.headers.get("date", "")),
     )
 
 
@@ -236,13 +239,20 @@ def retry_after(header: str | None, *, now: float) -> float | None:
     if re.fullmatch(r"[0-9]{1,9}", header, re.ASCII):
         seconds = float(header)
     else:
-        try:
-            moment = parsedate_to_datetime(header)
-        except (ValueError, TypeError, IndexError, OverflowError):
+        moment = _http_date(header)
+        if moment is None:
             return None
-        # "-0000" makes a naive time; HTTP dates are UTC in any case.
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+        seconds = moment.timestamp() - now
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _http_date(header: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(header)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    # "-0000" makes a naive time; HTTP dates are UTC in any case.
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def fail(operation: Operation, answer: Answer, *, now: float) -> None:

@@ -340,9 +340,13 @@ class _Operator:
         self._queue.add(key)
 
     def _held_up(self) -> bool:
-        """Whether workers have reason to take nothing up: they stand by, or wait for a budget of reads."""
+        """Whether workers have reason to take nothing up: they stand by, or wait for what may take long.
+
+        That is a budget of reads, or the scan of a large account, each page of which ends or fails in 30 s.
+        """
         waiting = any(budgets.reads.waiting for budgets in self._accounts.all_budgets())
-        return waiting or not self._working.is_set()
+        scanning = any(account.inventory.scanning for account in self._accounts.all_accounts())
+        return waiting or scanning or not self._working.is_set()
 
     def _doubted(self, key: str) -> None:
         self._reconciler.doubt(key)
@@ -350,8 +354,7 @@ class _Operator:
             self._queue.add_after(key, 0)
 
     def _secret_changed(self, secret: PartialMetadata | Gone) -> None:
-        for key in self._dependents.of(f"{secret.namespace}/{secret.name}"):
-            self._queue.add_referring(key)
+        self._queue.add_dependents(self._dependents.of(f"{secret.namespace}/{secret.name}"))
 
     def _look_at_all(self) -> None:
         for key in self._cache.keys():  # noqa: SIM118 - no dict

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 BASE_SECONDS: Final = 1.0
 MAX_SECONDS: Final = 300.0
 """Bounds of the backoff: the first retry comes within BASE_SECONDS, every later one within MAX_SECONDS."""
+
+FEW: Final = 8
+"""So many keys that depend on one thing are no crowd."""
 
 
 class QueueClosed(Exception):
@@ -70,13 +73,13 @@ class WorkQueue:
     """Hands out keys, first come, first served, each to one worker at a time.
 
     Ready keys stand in three lanes, and workers take from them in turn: one for keys whose object somebody
-    has changed (and waits), one for keys whose object refers to something that has changed, one for keys
-    that the clock made due (retries, resyncs). Ten thousand objects in backoff, or with one Secret that
+    has changed (and waits), one for keys of many objects that refer to one thing that has changed, one for
+    keys that the clock made due (retries, resyncs). Ten thousand objects in backoff, or with one Secret that
     somebody edits, therefore do not hold up a fresh one, nor a burst of fresh ones the others. A key may
     stand in several and leaves by whichever is soonest.
 
-    Of the two other lanes, where nobody waits, no more than `unawaited` keys are in hand at a time: on a busy
-    event loop every look that is under way makes each step of every other one wait.
+    Of the two other lanes no more than `unawaited` keys are in hand at a time: on a busy event loop every
+    look that is under way makes each step of every other one wait.
     """
 
     def __init__(
@@ -118,8 +121,18 @@ class WorkQueue:
         self._make_ready(key, _CHANGED)
 
     def add_referring(self, key: str) -> None:
-        """Make `key` ready now, as `add` does, for something that it refers to, as many may."""
+        """Make `key` ready now, as `add` does, for something that many refer to."""
         self._make_ready(key, _REFERRING)
+
+    def add_dependents(self, keys: Collection[str]) -> None:
+        """Make all of these ready for the one thing that they refer to.
+
+        A few as `add` does, for who has changed it waits; many as `add_referring`, for they would stand
+        before everybody's.
+        """
+        add = self.add if len(keys) <= FEW else self.add_referring
+        for key in keys:
+            add(key)
 
     def add_after(self, key: str, seconds: float) -> None:
         """Make `key` ready in `seconds`, unless it is ready, or due, sooner anyway."""
@@ -278,7 +291,8 @@ class WorkQueue:
         lanes = self._open_lanes()
         number = next((lane for lane in lanes if lane >= self._next_lane), lanes[0])
         key: str = next(iter(self._lanes[number]))
-        self._next_lane = (number + 1) % len(self._lanes)
+        if number != _CHANGED or not self._full:  # while they are full, the other lanes keep their turn
+            self._next_lane = (number + 1) % len(self._lanes)
         for lane in self._lanes:
             lane.pop(key, None)
         self._waited(max(0.0, self._timer.now() - self._ready_since.pop(key)))
@@ -288,9 +302,14 @@ class WorkQueue:
         self._idle.clear()
         return key
 
+    @property
+    def _full(self) -> bool:
+        """Whether as many keys as may be are in hand that came from another lane than the first."""
+        return len(self._unawaited) >= self._most_unawaited
+
     def _open_lanes(self) -> list[int]:
         """Return the lanes that the next key may come from, in order."""
-        last = _CHANGED if len(self._unawaited) >= self._most_unawaited else _DUE
+        last = _CHANGED if self._full else _DUE
         return [number for number, lane in enumerate(self._lanes) if lane and number <= last]
 
     def _cancel_delay(self, key: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 from methodsecret_operator import errors
 from methodsecret_operator.method.accounts import Accounts
 from methodsecret_operator.method.budget import WINDOW, Timer
+from tests.unit import gen
 from tests.unit.method.servers import always, raw_server, reply
 
 if TYPE_CHECKING:
@@ -190,3 +192,24 @@ async def test_an_account_with_a_request_under_way_is_not_closed() -> None:
         go_on.set()
         await pinged
         assert await accounts.end_round() == 1
+
+
+async def test_a_key_that_comes_later_has_no_earlier_process_behind_it() -> None:
+    """What was created within the last minute was then created by this one, with another key."""
+    clock = Stopwatch()
+    accounts = Accounts(
+        writes_per_minute=1, reads_per_minute=100, clusters=[gen.CLUSTER], clock=clock, now=lambda: gen.NOW
+    )
+    secret = {"id": "sec_a1", "status": "active", "metadata": dict(gen.marker())}
+    body = json.dumps({"success": True, "data": [secret | {"created_at": gen.NOW.isoformat()}]}).encode()
+    try:
+        async with raw_server() as server:
+            server.talk = always(server, reply(body))
+            clock.now += 3600  # it was standing by
+            for key, seconds, left in (("sk_1", 0, 0), ("sk_2", 59, 0), ("sk_3", 1, 1)):
+                clock.now += seconds
+                account = await accounts.account(base_url=server.url, api_key=SecretStr(key))
+                await account.inventory.ready()
+                assert account.client.writes.available == left, key
+    finally:
+        await accounts.aclose()

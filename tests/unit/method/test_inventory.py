@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -52,29 +53,43 @@ def ids(inventory: Inventory, owner: str = OWNER) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("seconds_ago", "owner", "counted", "reason"),
+    ("seconds_ago", "api_ahead", "owner", "counted", "reason"),
     [
-        (10, OWNER, True, "ours, within the minute that the API counts"),
-        (-10, OWNER, True, "the API's clock is ahead of ours"),
-        (65, OWNER, False, "over a minute ago"),
-        (-90, OWNER, False, "a clock is wrong, and nobody knows which"),
-        (10, "former/shop/card", True, "marked before the cluster was renamed"),
-        (10, "other/shop/card", False, "another cluster has a share of its own"),
-        (10, None, False, "not marked: other programs leave us our share anyway"),
-        (None, OWNER, False, "no time of creation, or none that can be read"),
+        (10, 0, OWNER, True, "ours, within the minute that the API counts"),
+        (65, 0, OWNER, False, "over a minute ago"),
+        (55, -20, OWNER, True, "the API's clock is behind ours: it counts by its own"),
+        (10, 3600, OWNER, True, "and were it an hour ahead"),
+        (55, None, OWNER, True, "it tells no time: ours has to do"),
+        (-10, None, OWNER, True, "then it may be ahead of ours"),
+        (-90, None, OWNER, False, "but not by as much: a clock is wrong, and nobody knows which"),
+        (10, 0, "former/shop/card", True, "marked before the cluster was renamed"),
+        (10, 0, "other/shop/card", False, "another cluster has a share of its own"),
+        (10, 0, None, False, "not marked: other programs leave us our share anyway"),
+        (None, 0, OWNER, False, "no time of creation, or none that can be read"),
     ],
 )
 async def test_the_first_scan_tells_the_budget_what_a_process_before_this_one_has_created(
-    seconds_ago: float | None, owner: str | None, *, counted: bool, reason: str
+    *, seconds_ago: float | None, api_ahead: float | None, owner: str | None, counted: bool, reason: str
 ) -> None:
     clock = Clock()
-    created = "soon" if seconds_ago is None else (clock.now - timedelta(seconds=seconds_ago)).isoformat()
-    metadata = {"team": "x"} if owner is None else dict(gen.marker(owner=owner))
-    async with running_emulator() as emulator, method_client(emulator.url, limit=1) as client:
+    time_there = clock.now + timedelta(seconds=api_ahead or 0)
+    secret = {
+        "id": "sec_a1",
+        "status": "active",
+        "metadata": {"team": "x"} if owner is None else dict(gen.marker(owner=owner)),
+        "created_at": "soon" if seconds_ago is None else _ago(seconds_ago, time_there),
+    }
+    date = [] if api_ahead is None else [f"Date: {format_datetime(time_there, usegmt=True)}"]
+    async with raw_server() as server, method_client(server.url, limit=1) as client:
+        server.talk = always(server, reply(json.dumps({"success": True, "data": [secret]}).encode(), *date))
         inventory = Inventory(client, clock=clock, clusters={gen.CLUSTER, "former"})
-        await emulator.control.seed(metadata=metadata, created_at=created, api_key=KEY)
         await inventory.ready()
+        assert len(inventory) + inventory.others == 1
         assert client.writes.available == (0 if counted else 1), reason
+
+
+def _ago(seconds: float, now: datetime) -> str:
+    return (now - timedelta(seconds=seconds)).isoformat()
 
 
 async def test_a_later_scan_tells_the_budget_nothing() -> None:
@@ -83,11 +98,24 @@ async def test_a_later_scan_tells_the_budget_nothing() -> None:
     async with running_emulator() as emulator, method_client(emulator.url, limit=80) as client:
         inventory = Inventory(client, clock=clock, clusters={gen.CLUSTER})
         await inventory.ready()
-        created = clock.now.isoformat()
+        created = datetime.now(UTC).isoformat()
         await emulator.control.seed(76, metadata=dict(gen.marker()), created_at=created, api_key=KEY)
         await inventory.scan(since=clock())
         assert len(inventory) == 76
         assert client.writes.available == 2
+
+
+async def test_it_tells_whether_it_is_scanning() -> None:
+    """Of a large account that takes long: no reason to take the workers for dead."""
+    async with world() as (emulator, inventory, _):
+        told = [inventory.scanning]
+        held = await emulator.control.add_fault("list", "hold", when="after")
+        waiting = asyncio.create_task(inventory.ready())
+        await emulator.control.wait_held(held)
+        told.append(inventory.scanning)
+        await emulator.control.release(held)
+        await waiting
+        assert [*told, inventory.scanning] == [False, True, False]
 
 
 # --- one scan ---------------------------------------------------------------------------------------

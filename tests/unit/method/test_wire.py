@@ -233,6 +233,20 @@ def test_a_page_skips_and_counts_what_cannot_be_read(wrap: Any) -> None:  # noqa
     assert (page.next_cursor, page.unreadable, page.total) == ("sec_b", 2, 240)
 
 
+@pytest.mark.parametrize(
+    ("date", "seconds", "reason"),
+    [
+        ("Mon, 04 May 2026 07:00:00 GMT", 1777878000, "as HTTP writes it"),
+        ("Mon, 04 May 2026 07:00:00 -0000", 1777878000, "no zone: HTTP dates are UTC"),
+        ("today", None, "no date"),
+        ("", None, "none"),
+    ],
+)
+def test_a_page_tells_the_apis_time_of_day(date: str, seconds: int | None, reason: str) -> None:
+    sent_at = wire.listed(answer([], Date=date)).sent_at
+    assert (None if sent_at is None else sent_at.timestamp()) == seconds, reason
+
+
 def test_a_page_without_headers_is_the_last() -> None:
     assert wire.listed(answer([])) == wire.Page((), None, 0, None)
 

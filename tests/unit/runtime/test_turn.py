@@ -54,7 +54,7 @@ async def test_who_has_to_wait_is_called_and_finds_the_slot_kept(place: Place) -
     place.one.end_look()
     await settle()
     assert place.come == ["other"]
-    assert not place.want(place.one), "nobody overtakes it"
+    assert not place.want(place.one), "it is kept for who was called"
     assert place.want(place.other, "other")
 
 
