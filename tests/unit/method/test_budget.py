@@ -159,7 +159,7 @@ def _uneven(draw: st.DrawFn, *, start: float = 0.0) -> list[Call]:
     return calls
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 @given(
     limit=st.integers(1, 300),
     before=_uneven(),
@@ -178,7 +178,7 @@ def test_a_restart_within_a_first_minute_of_uneven_work_stays_within_the_limit(
     assert busiest(first.counted + second.counted) <= _two_to_spare(limit)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 @given(
     limit=st.integers(1, 300),
     before=_uneven(),
