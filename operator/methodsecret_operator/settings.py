@@ -242,7 +242,13 @@ class Settings(BaseSettings):
         description="seconds after which a dead operator's Lease is taken over; a living one renews it, and"
         " ends by itself after two thirds of them without a renewal",
     )
-    workers: int = Field(32, ge=1, le=1000, description="how many MethodSecrets are worked on at a time")
+    workers: int = Field(
+        32,
+        ge=1,
+        le=1000,
+        description="how many MethodSecrets are worked on at a time; a quarter of them at most are ones that"
+        " nobody has changed, such as retries",
+    )
     writes_per_minute: int = Field(
         1800,
         ge=1,
