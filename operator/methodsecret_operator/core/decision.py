@@ -197,7 +197,11 @@ def _decide_on_value(s: Snapshot, *, account: AccountReady, source: SourceValue)
         return linked
     if status.id is None and not _requested(s) and linking.under_unknown_keys(s):
         return report(s, Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST)
-    return _elsewhere(s, status.id) or _create(s, held, account=account, source=source)
+    return (
+        _elsewhere(s, status.id)
+        or deletion.condemned(s, revision)
+        or _create(s, held, account=account, source=source)
+    )
 
 
 def _elsewhere(s: Snapshot, current: str | None) -> Action | None:

@@ -140,6 +140,20 @@ def superseded(s: Snapshot, said: Finding) -> Action:
     return replace(said, superseded=kept, retry=wait)
 
 
+def condemned(s: Snapshot, revision: str) -> Confirm | Delete | None:
+    """Return what is due on former secrets of a revision before another one of it is made.
+
+    One whose DELETE may have been sent is not used again. Where it is still there, it goes first: else there
+    were two of one revision until its turn comes, which it never does where Method refuses the new one.
+    """
+    for entry in s.object.status.superseded:
+        if not entry.deleting or entry.revision != revision or entry.id == s.object.status.id:
+            continue
+        if (action := _delete(s, entry.id)) is not None:
+            return action
+    return None
+
+
 def extras(s: Snapshot, revision: str, said: Finding) -> Action | None:
     """Return what is due on active secrets with our uid that the status does not name, if there are any.
 

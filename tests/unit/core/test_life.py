@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from methodsecret_operator.core import decision, identity
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.decision import decide
-from methodsecret_operator.core.remote import RemoteSecret
+from methodsecret_operator.core.remote import DELETED, RemoteSecret
 from methodsecret_operator.core.resource import FINALIZER, Adopted, MethodSecret, Source
 from methodsecret_operator.core.snapshot import (
     MISSING_FOR,
@@ -21,6 +21,7 @@ from methodsecret_operator.core.snapshot import (
     Adoption,
     Confirm,
     Create,
+    Delete,
     Examine,
     Finding,
     Leave,
@@ -190,13 +191,42 @@ LINKING = [
         (Reason.SYNCED, Sentence.SYNCED, "sec_old1"),
     ),
     Row(
-        "one whose DELETE was ever sent is never used again, by the status",
+        "one whose DELETE was ever sent is never used again, by the status: is it still there?",
         gen.snapshot(changed(superseded=[former(deleting=True)])),
-        CREATE,
+        Confirm("sec_old1"),
     ),
     Row(
         "nor by the inventory",
         gen.snapshot(changed(superseded=[former(deleting=True)]), marked=(gen.marked("sec_old1"),)),
+        Confirm("sec_old1"),
+    ),
+    Row(
+        "where it is, it goes before another of its revision is made",
+        gen.snapshot(
+            changed(superseded=[former(deleting=True)]), evidence={"sec_old1": gen.remote("sec_old1")}
+        ),
+        Delete("sec_old1"),
+    ),
+    Row(
+        "where it is gone, another is made",
+        gen.snapshot(
+            changed(superseded=[former(deleting=True)]),
+            evidence={"sec_old1": gen.remote("sec_old1", status=DELETED)},
+        ),
+        CREATE,
+    ),
+    Row(
+        "and where Method refuses to delete it",
+        gen.snapshot(
+            changed(superseded=[former(deleting=True)]),
+            evidence={"sec_old1": gen.remote("sec_old1")},
+            undeletable=frozenset({"sec_old1"}),
+        ),
+        CREATE,
+    ),
+    Row(
+        "one of another revision is in nobody's way",
+        gen.snapshot(changed(superseded=[former(deleting=True, revision="1:aaaaaaaa:bb")])),
         CREATE,
     ),
     Row(
