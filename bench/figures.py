@@ -55,10 +55,13 @@ def table(figures: list[Figure]) -> str:
     return "\n".join(lines)
 
 
+_THREE_DIGITS = 100.0
+"""From here on a value says enough without decimals."""
+
 _SIGNS = {"at least": "≥", "at most": "≤", "exactly": "="}
 
 
 def _number(value: float) -> str:
     if value == int(value):
         return f"{int(value):,}"
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"  # noqa: PLR2004 - three digits are enough
+    return f"{value:.2f}" if abs(value) < _THREE_DIGITS else f"{value:,.0f}"

@@ -102,7 +102,7 @@ class Place:
     async def _until_served(self) -> None:
         while True:
             async with self.http.get("/apis/methodfi.com/v1/methodsecrets") as response:
-                if response.status == 200:  # noqa: PLR2004 - HTTP's own number
+                if response.ok:
                     return
             await asyncio.sleep(0.1)
 
@@ -220,6 +220,10 @@ def cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+_TWO_TICKS: Final = 0.02
+"""CPU seconds: two ticks of the kernel's clock, which a process at rest may be charged with."""
+
+
 async def quiet(process: psutil.Process, *, seconds: float = 1.0, at_most: float = 300.0) -> None:
     """Wait until a process has used next to no CPU for so long."""
     loop = asyncio.get_running_loop()
@@ -228,5 +232,5 @@ async def quiet(process: psutil.Process, *, seconds: float = 1.0, at_most: float
         if loop.time() > deadline:
             raise TimeoutError(f"process {process.pid} was not idle within {at_most:g} s")
         await asyncio.sleep(0.1)
-        if (now := cpu(process)) - used > 0.02:  # noqa: PLR2004 - two ticks of the kernel's clock
+        if (now := cpu(process)) - used > _TWO_TICKS:
             since, used = loop.time(), now

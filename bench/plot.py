@@ -1,16 +1,19 @@
-"""The results as one SVG: throughput and CPU of the three programs, memory by objects, latencies."""
+"""The results as one SVG: throughput and CPU of three programs, memory by objects, latencies."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 
 mpl.use("svg")
 from matplotlib import pyplot as plt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _COLOURS: Final = {"floor": "#8a8f98", "operator": "#2f6fde", "tutorial": "#d9822b"}
 
@@ -30,7 +33,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def _bars(axis: Any, bursts: list[dict[str, Any]], value: Callable[[dict[str, Any]], float]) -> None:  # noqa: ANN401 - matplotlib is not typed where it is not installed
+def _bars(axis: Axes, bursts: list[dict[str, Any]], value: Callable[[dict[str, Any]], float]) -> None:
     sizes = sorted({run["objects"] for run in bursts})
     for number, (program, colour) in enumerate(_COLOURS.items()):
         heights = []
@@ -44,17 +47,17 @@ def _bars(axis: Any, bursts: list[dict[str, Any]], value: Callable[[dict[str, An
     axis.legend(frameon=False)
 
 
-def _rate(axis: Any, bursts: list[dict[str, Any]]) -> None:  # noqa: ANN401 - as above
+def _rate(axis: Axes, bursts: list[dict[str, Any]]) -> None:
     _bars(axis, bursts, lambda run: run["objects"] / run["seconds"])
     axis.set_title("objects per second")
 
 
-def _cpu(axis: Any, bursts: list[dict[str, Any]]) -> None:  # noqa: ANN401 - as above
+def _cpu(axis: Axes, bursts: list[dict[str, Any]]) -> None:
     _bars(axis, bursts, lambda run: 1000 * run["cpu"]["program"] / run["objects"])
     axis.set_title("CPU of the program, ms per object")
 
 
-def _memory(axis: Any, states: list[dict[str, Any]]) -> None:  # noqa: ANN401 - as above
+def _memory(axis: Axes, states: list[dict[str, Any]]) -> None:
     objects = [state["objects"] for state in states]
     for key, label in (("created", "after creating them"), ("restarted", "after a restart")):
         axis.plot(objects, [state[key] for state in states], marker="o", label=label)
@@ -64,7 +67,7 @@ def _memory(axis: Any, states: list[dict[str, Any]]) -> None:  # noqa: ANN401 - 
     axis.legend(frameon=False)
 
 
-def _latency(axis: Any, single: dict[str, list[float]]) -> None:  # noqa: ANN401 - as above
+def _latency(axis: Axes, single: dict[str, list[float]]) -> None:
     for key, label in (("api", "the API alone"), ("created", "apply → id"), ("changed", "new value → id")):
         values = sorted(single[key])
         axis.plot(values, [100 * (n + 1) / len(values) for n in range(len(values))], label=label)

@@ -22,6 +22,17 @@ STUCK = 2
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
 
 
+async def _start(place: Place) -> Endpoint:
+    """Start an operator of one worker that is soon taken for stuck."""
+    endpoint = Endpoint(place)
+    # With poll there is no other watch that would be quiet.
+    await place.start_operator(
+        WORKERS="1", STUCK_SECONDS=str(STUCK), SOURCE_WATCH="poll", **endpoint.settings
+    )
+    await place.until_watching()
+    return endpoint
+
+
 @contextlib.asynccontextmanager
 async def _busy(place: Place) -> AsyncIterator[None]:
     """Keep the watch on MethodSecrets from being quiet: change something that is of no interest."""
@@ -45,12 +56,7 @@ async def _busy(place: Place) -> AsyncIterator[None]:
 
 async def test_healthz_fails_for_a_dead_watch_and_for_dead_workers_and_mends(places: Places) -> None:
     async with places() as place:
-        endpoint = Endpoint(place)
-        # With poll there is no other watch that would be quiet.
-        await place.start_operator(
-            WORKERS="1", STUCK_SECONDS=str(STUCK), SOURCE_WATCH="poll", **endpoint.settings
-        )
-        await place.until_watching()
+        endpoint = await _start(place)
         async with _busy(place):
             hold = place.proxy.hold = Hold(Point("kube", "GET secrets/source", 1), "before")
             place.write_value()
@@ -71,11 +77,7 @@ async def test_healthz_fails_for_a_dead_watch_and_for_dead_workers_and_mends(pla
 
 async def test_an_absent_method_is_no_reason_to_restart(places: Places) -> None:
     async with places() as place:
-        endpoint = Endpoint(place)
-        await place.start_operator(
-            WORKERS="1", STUCK_SECONDS=str(STUCK), SOURCE_WATCH="poll", **endpoint.settings
-        )
-        await place.until_watching()
+        endpoint = await _start(place)
         place.proxy.refuse(lambda sent: sent.end == "method", status=503, reason="Down", count=10**6)
         place.write_value()
         async with _busy(place):
@@ -95,11 +97,7 @@ async def test_an_absent_method_is_no_reason_to_restart(places: Places) -> None:
 async def test_a_large_accounts_long_scan_is_no_reason_to_restart(places: Places) -> None:
     """Whoever wants to create waits for it, and what is due waits for them; a restart would begin it anew."""
     async with places() as place:
-        endpoint = Endpoint(place)
-        await place.start_operator(
-            WORKERS="1", STUCK_SECONDS=str(STUCK), SOURCE_WATCH="poll", **endpoint.settings
-        )
-        await place.until_watching()
+        endpoint = await _start(place)
         async with _busy(place):
             await place.until(not_ready("SourceNotFound"), "busy")
             hold = place.proxy.hold = Hold(Point("method", "GET /secrets", 1), "before")

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -147,9 +147,9 @@ def test_a_restart_under_steady_load_stays_within_the_limit(
 
 
 @st.composite
-def _uneven(draw: st.DrawFn, *, start: float = 0.0) -> list[Call]:
+def _uneven(draw: st.DrawFn) -> list[Call]:
     """Return work that comes in bursts, with stalls between them; some slots are taken and not used."""
-    wanted = start
+    wanted = 0.0
     calls = []
     for _ in range(draw(st.integers(1, 5))):
         wanted += draw(st.floats(0, 25))
@@ -157,6 +157,11 @@ def _uneven(draw: st.DrawFn, *, start: float = 0.0) -> list[Call]:
         calls += [Call(wanted, held, unused=held > 0)] * draw(st.integers(0, 60))
         calls += [Call(wanted)] * draw(st.integers(1, 400))
     return calls
+
+
+def _from(start: float, calls: Iterable[Call]) -> list[Call]:
+    """Return the same work, wanted from then on."""
+    return [replace(call, wanted=start + call.wanted) for call in calls]
 
 
 @settings(deadline=None, max_examples=50)
@@ -173,8 +178,7 @@ def test_a_restart_within_a_first_minute_of_uneven_work_stays_within_the_limit(
     """What a stall has cost is not made up for at once: the process before may have made up for one, too."""
     first = simulate(RollingWindow(limit=limit, now=0.0), before, until=hung_up_at)
     start = hung_up_at + pause
-    later = [Call(start + call.wanted, call.takes, unused=call.unused) for call in after]
-    second = simulate(RollingWindow(limit=limit, now=start), later, until=start + MINUTE)
+    second = simulate(RollingWindow(limit=limit, now=start), _from(start, after), until=start + MINUTE)
     assert busiest(first.counted + second.counted) <= _two_to_spare(limit)
 
 
@@ -196,8 +200,7 @@ def test_what_an_earlier_process_is_known_to_have_sent_counts(
     window = RollingWindow(limit=limit, now=start)
     now = start + known_after
     window.count_earlier([now - at for at in first.counted], now)
-    later = [Call(now + call.wanted, call.takes, unused=call.unused) for call in after]
-    second = simulate(window, later, until=now + 2 * MINUTE)
+    second = simulate(window, _from(now, after), until=now + 2 * MINUTE)
     assert busiest(first.counted + second.counted) <= max(1, limit * 0.95)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 import pytest
@@ -75,6 +76,16 @@ async def test_only_labelled_secrets(
     found = await Sources(kube=kube, watch=watch, selector="sync=yes").value(gen.method_secret())
     refused = Problem(Reason.SOURCE_NOT_ALLOWED, Sentence.SOURCE_NOT_ALLOWED)
     assert found == (gen.source("value") if allowed else refused)
+
+
+async def test_all_who_want_a_secret_at_once_share_a_read(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch
+) -> None:
+    server.put_secret("acme", {"api-key": b"value"})
+    sources = Sources(kube=kube, watch=watch, selector=None)
+    found = await asyncio.gather(*(sources.value(gen.method_secret()) for _ in range(20)))
+    assert found == [gen.source("value")] * 20
+    assert server.seen == [GET_VALUE] * 2, "the first one's, and one for all who came after it had begun"
 
 
 def seen(watch: MetadataWatch, version: str) -> None:

@@ -23,6 +23,13 @@ class Place:
         """Whether there is a slot for it by now."""
         return turn.take(self.budget, come=lambda: self.come.append(name)) is not None
 
+    async def let_the_other_wait(self) -> None:
+        """Let one have the slot, and the other end a look with waiting for it."""
+        assert self.want(self.one)
+        assert not self.want(self.other, "other")
+        self.other.end_look()
+        await settle()
+
 
 @pytest.fixture
 async def place() -> AsyncIterator[Place]:
@@ -46,10 +53,7 @@ async def test_a_look_that_does_not_spend_its_slot_gives_it_back(place: Place) -
 
 
 async def test_who_has_to_wait_is_called_and_finds_the_slot_kept(place: Place) -> None:
-    assert place.want(place.one)
-    assert not place.want(place.other, "other")
-    place.other.end_look()
-    await settle()
+    await place.let_the_other_wait()
     assert place.budget.waiting == 1, "its place outlives the look"
     place.one.end_look()
     await settle()
@@ -59,18 +63,14 @@ async def test_who_has_to_wait_is_called_and_finds_the_slot_kept(place: Place) -
 
 
 async def test_who_needs_it_no_more_leaves_the_line(place: Place) -> None:
-    assert place.want(place.one)
-    assert not place.want(place.other)
-    place.other.end_look()
+    await place.let_the_other_wait()
     place.other.end_look()  # the next look has not asked for it
     await settle()
     assert place.budget.waiting == 0
 
 
 async def test_a_slot_that_has_come_and_is_not_wanted_is_given_back(place: Place) -> None:
-    assert place.want(place.one)
-    assert not place.want(place.other, "other")
-    place.other.end_look()
+    await place.let_the_other_wait()
     place.one.end_look()
     await settle()
     assert place.budget.available == 0
@@ -90,9 +90,7 @@ async def test_what_is_spent_is_not_given_back(place: Place) -> None:
 
 async def test_a_slot_of_another_account_is_given_back(place: Place) -> None:
     """The object has changed its account while it waited."""
-    assert place.want(place.one)
-    assert not place.want(place.other, "other")
-    place.other.end_look()
+    await place.let_the_other_wait()
     place.one.end_look()
     await settle()
     elsewhere = Budget(limit=1, clock=asyncio.get_running_loop())
