@@ -16,11 +16,13 @@ _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
 def requests(metrics: str) -> Counter[tuple[str, str]]:
     """Return how often each verb was used on each resource: ("PATCH", "methodsecrets/status").
 
-    `metrics` is the text of /metrics. Watches count when they end.
+    `metrics` is the text of /metrics. Watches count when they end. What deletes a whole collection, which
+    is how a namespace is emptied, has the verb DELETE there and the scope of a namespace; here it is apart.
     """
     counts: Counter[tuple[str, str]] = Counter()
     for labels, number in _SAMPLE.findall(metrics):
         found = dict(_LABEL.findall(labels))
         what = "/".join(filter(None, (found["resource"], found["subresource"])))
-        counts[found["verb"], what] += int(float(number))
+        whole = found["verb"] == "DELETE" and found["scope"] != "resource"
+        counts["DELETECOLLECTION" if whole else found["verb"], what] += int(float(number))
     return counts
