@@ -162,7 +162,7 @@ def _settling(s: Snapshot, create: Create) -> Iterator[str]:
     status = s.object.status
     for marked in s.marked:
         fits = marked.marker.uid == s.object.metadata.uid and marked.marker.revision == create.revision
-        if fits and marked.status == ACTIVE:
+        if fits and marked.status == ACTIVE and marked.id not in status.condemned:
             yield marked.id
     known = status.source is not None and status.source.revision == create.revision
     if known and status.id is not None and status.id not in s.missing:

@@ -140,17 +140,26 @@ def superseded(s: Snapshot, said: Finding) -> Action:
     return replace(said, superseded=kept, retry=wait)
 
 
-def condemned(s: Snapshot, revision: str) -> Confirm | Delete | None:
+def condemned(s: Snapshot, revision: str) -> Action | None:
     """Return what is due on former secrets of a revision before another one of it is made.
 
     One whose DELETE may have been sent is not used again. Where it is still there, it goes first: else there
     were two of one revision until its turn comes, which it never does where Method refuses the new one.
     """
-    for entry in s.object.status.superseded:
-        if not entry.deleting or entry.revision != revision or entry.id == s.object.status.id:
-            continue
-        if (action := _delete(s, entry.id)) is not None:
+    status = s.object.status
+    due = [
+        entry.id
+        for entry in status.superseded
+        if entry.deleting and entry.revision == revision and entry.id not in {status.id, *s.claimed}
+    ]
+    for secret_id in due:
+        if (action := _delete(s, secret_id)) is not None:
             return action
+    for secret_id in due:
+        if absence.contradicted(s, secret_id):
+            said = report(s, Reason.PENDING, Sentence.MISSING, id=secret_id)
+            if (step := absence.awaited(s, secret_id, said)) is not None:
+                return step
     return None
 
 

@@ -37,11 +37,10 @@ def link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:
 def _candidates(s: Snapshot, revision: str) -> Iterator[str]:
     """Yield the ids that may hold a revision; one whose DELETE was ever sent is none."""
     status = s.object.status
-    deleting = {former.id for former in status.superseded if former.deleting}
     for marked in s.marked:
         fits = marked.marker.revision == revision and marked.status == ACTIVE
         # One that was adopted away under another name keeps our mark, and is another object's by now.
-        if fits and marked.id not in deleting and marked.id not in s.claimed:
+        if fits and marked.id not in status.condemned and marked.id not in s.claimed:
             yield marked.id
     listed = {marked.id for marked in s.marked}
     for former in status.superseded:

@@ -263,6 +263,11 @@ class Status(_Model):
         """Return the condition of that type, if it is there."""
         return next((c for c in self.conditions if c.type == kind), None)
 
+    @property
+    def condemned(self) -> frozenset[str]:
+        """The former ids whose DELETE may have been sent: none of them is ever used again."""
+        return frozenset(entry.id for entry in self.superseded if entry.deleting)
+
     def to_wire(self) -> dict[str, Any]:
         """Return the status as the kube-apiserver stores it: camelCase, nothing that is unset."""
         whole = self.model_dump(mode="json", by_alias=True, exclude_none=True)

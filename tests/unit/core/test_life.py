@@ -216,6 +216,31 @@ LINKING = [
         CREATE,
     ),
     Row(
+        "nor does one that Method lists count as gone because it is not known when asked: it lists again",
+        gen.snapshot(
+            changed(superseded=[former(deleting=True)]),
+            evidence={"sec_old1": None},
+            missing={"sec_old1": gen.NOW - MISSING_FOR},
+            listed=frozenset({"sec_old1"}),
+        ),
+        ListAnew(since=gen.NOW - MISSING_FOR),
+    ),
+    Row(
+        "where no list shows it, another is made",
+        gen.snapshot(changed(superseded=[former(deleting=True)]), evidence={"sec_old1": None}),
+        CREATE,
+    ),
+    Row(
+        "one that another object goes by is that object's, whatever its list says",
+        gen.snapshot(
+            changed(superseded=[former(deleting=True)]),
+            evidence={"sec_old1": None},
+            listed=frozenset({"sec_old1"}),
+            claimed=frozenset({"sec_old1"}),
+        ),
+        CREATE,
+    ),
+    Row(
         "and where Method refuses to delete it",
         gen.snapshot(
             changed(superseded=[former(deleting=True)]),
@@ -553,6 +578,16 @@ SETTLING = [
         ),
         FORMER_CREATE,
     ),
+    Row(
+        "one whose DELETE was ever sent is never used again: the answer to the same key tells",
+        gen.snapshot(
+            changed(superseded=[former(id="sec_marked1", revision=OTHER, deleting=True)]),
+            **OPEN,
+            marked=DONE,
+            evidence={SECRET_ID: None},
+        ),
+        FORMER_CREATE,
+    ),
     Row("another uid's is not this create", gen.snapshot(**OPEN, marked=(THEIR_MARK,)), FORMER_CREATE),
     Row("another value is not this create", gen.snapshot(**OPEN, marked=(gen.marked(),)), FORMER_CREATE),
     Row(
@@ -793,6 +828,15 @@ def _filled(sentence: Sentence, whole: Snapshot, secret_id: str | None) -> str:
 def test_a_missing_id_is_looked_for_again_when_it_can_be_believed() -> None:
     action = decide(doubted())
     assert isinstance(action, Finding)
+    assert action.retry == 60.0
+
+
+def test_before_another_is_made_a_condemned_one_that_is_listed_is_waited_for() -> None:
+    obj = changed(superseded=[former(deleting=True)])
+    action = decide(gen.snapshot(obj, evidence={"sec_old1": None}, listed=frozenset({"sec_old1"})))
+    assert isinstance(action, Finding)
+    assert action.reason is Reason.PENDING
+    assert action.message.startswith(Sentence.MISSING.format(id="sec_old1"))
     assert action.retry == 60.0
 
 
