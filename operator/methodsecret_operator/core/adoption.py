@@ -10,7 +10,7 @@ from typing import Final
 
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import adopted, report
-from methodsecret_operator.core.remote import ACTIVE
+from methodsecret_operator.core.remote import ACTIVE, DELETED
 from methodsecret_operator.core.resource import Source
 from methodsecret_operator.core.snapshot import Action, Examine, Finding, Snapshot
 
@@ -22,7 +22,7 @@ def decide(s: Snapshot, held: Source, *, environment: str) -> Action | None:
     """Decide on an object without a secret; None where there is nothing to adopt."""
     wanted = s.object.spec.adopt
     # One that was adopted away under another name keeps our mark, and is another object's by now.
-    has_one = any(marked.status == ACTIVE and marked.id not in s.claimed for marked in s.marked)
+    has_one = any(marked.status != DELETED and marked.id not in s.claimed for marked in s.marked)
     if wanted is None or s.object.status.id is not None or has_one:
         return None
     if s.adoption is None:

@@ -98,6 +98,10 @@ class Sentence(StrEnum):
     NOT_YET_ACTIVE = (
         "Method created {id}, but does not call it active yet; the operator looks again by itself."
     )
+    KNOWN_NOT_ACTIVE = (
+        "Method holds the value as {id}, but does not call it active; the operator looks again by itself, and"
+        " makes no second one."
+    )
     CHANGED_MEANWHILE = "Method created {id}, and the value has changed since; the new one is on its way."
     SETTLING = "A create is being settled with Method; the operator tries again by itself."
     PUBLISHING = (

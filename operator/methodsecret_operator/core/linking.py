@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from methodsecret_operator.core import absence, identity
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import report, synced
-from methodsecret_operator.core.remote import ACTIVE, RemoteSecret
+from methodsecret_operator.core.remote import ACTIVE, DELETED, RemoteSecret
 from methodsecret_operator.core.resource import Source
 from methodsecret_operator.core.snapshot import AccountReady, Action, Confirm, Snapshot
 
@@ -26,11 +26,15 @@ def link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:
             return synced(s, source=held, environment=account.environment, secret=remote)
     listed = {marked.id for marked in s.marked}
     for secret_id in _candidates(s, held.revision):
-        if secret_id in listed and s.evidence[secret_id] is None:
+        remote = s.evidence[secret_id]
+        if remote is None and secret_id in listed:
             # The account's list, or the answer to our own create, has it: one of the two lags.
             said = report(s, Reason.PENDING, Sentence.MISSING, id=secret_id)
             if (step := absence.awaited(s, secret_id, said)) is not None:
                 return step
+        elif remote is not None and remote.status != DELETED and ours(s, remote, held.revision):
+            # A status that nobody knows yet: it may be active again, and then there were two.
+            return report(s, Reason.PENDING, Sentence.KNOWN_NOT_ACTIVE, id=secret_id, retry="backoff")
     return None
 
 
@@ -38,7 +42,7 @@ def _candidates(s: Snapshot, revision: str) -> Iterator[str]:
     """Yield the ids that may hold a revision; one whose DELETE was ever sent is none."""
     status = s.object.status
     for marked in s.marked:
-        fits = marked.marker.revision == revision and marked.status == ACTIVE
+        fits = marked.marker.revision == revision and marked.status != DELETED
         # One that was adopted away under another name keeps our mark, and is another object's by now.
         if fits and marked.id not in status.condemned and marked.id not in s.claimed:
             yield marked.id
@@ -97,6 +101,6 @@ def _under_former_key(s: Snapshot, remote: RemoteSecret) -> bool:
 def under_unknown_keys(s: Snapshot) -> bool:
     """Whether this owner has secrets whose revisions cannot be compared: the digest key is not theirs."""
     return any(
-        marked.status == ACTIVE and identity.revision_key_id(marked.marker.revision) != s.digest_key.id
+        marked.status != DELETED and identity.revision_key_id(marked.marker.revision) != s.digest_key.id
         for marked in s.marked
     )

@@ -171,7 +171,51 @@ LINKING = [
         CREATE,
     ),
     Row("listed with another value", gen.snapshot(marked=(gen.marked(revision=OTHER),)), CREATE),
-    Row("listed, but not active", gen.snapshot(marked=(gen.marked(status="frozen"),)), CREATE),
+    Row("listed as deleted", gen.snapshot(marked=(gen.marked(status=DELETED),)), CREATE),
+    Row(
+        "listed with a status that nobody knows: asked about, whichever uid it was made for",
+        gen.snapshot(marked=(gen.marked(status="frozen", uid="before"),)),
+        Confirm("sec_marked1"),
+    ),
+    Row(
+        "waited for: it may be active again, and then there were two",
+        gen.snapshot(
+            gen.method_secret(),
+            marked=(gen.marked(status="frozen"),),
+            evidence={"sec_marked1": gen.remote("sec_marked1", status="frozen")},
+        ),
+        (Reason.PENDING, Sentence.KNOWN_NOT_ACTIVE, None),
+    ),
+    Row(
+        "also where the list has not heard of that status",
+        gen.snapshot(
+            gen.method_secret(),
+            marked=(gen.marked(),),
+            evidence={"sec_marked1": gen.remote("sec_marked1", status="frozen")},
+        ),
+        (Reason.PENDING, Sentence.KNOWN_NOT_ACTIVE, None),
+    ),
+    Row(
+        "another of this value that is active is taken meanwhile",
+        gen.snapshot(
+            marked=(gen.marked(status="frozen"), gen.marked("sec_marked2")),
+            evidence={
+                "sec_marked1": gen.remote("sec_marked1", status="frozen"),
+                "sec_marked2": gen.remote("sec_marked2"),
+            },
+        ),
+        (Reason.SYNCED, Sentence.SYNCED, "sec_marked2"),
+    ),
+    Row(
+        "not waited for: its marker says another value by now",
+        gen.snapshot(
+            marked=(gen.marked(status="frozen"),),
+            evidence={
+                "sec_marked1": gen.remote("sec_marked1", status="frozen", metadata=gen.marker(revision=OTHER))
+            },
+        ),
+        CREATE,
+    ),
     Row(
         "the first that can be taken is taken",
         gen.snapshot(
@@ -327,6 +371,11 @@ LOST_DIGEST_KEY = [
     Row(
         "status lost too, and secrets of ours that cannot be compared: a person must say",
         gen.snapshot(marked=(gen.marked(revision=LOST_KEY),)),
+        (Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST, None),
+    ),
+    Row(
+        "of a status that nobody knows as well: it may be active again",
+        gen.snapshot(marked=(gen.marked(revision=LOST_KEY, status="frozen"),)),
         (Reason.DIGEST_KEY_LOST, Sentence.DIGEST_KEY_LOST, None),
     ),
     Row(
@@ -738,6 +787,16 @@ ADOPTION = [
         Confirm("sec_marked1"),
     ),
     Row(
+        "nor while the marked one is of a status that nobody knows",
+        gen.snapshot(gen.method_secret(spec=ADOPTS), marked=(gen.marked(status="frozen", revision=OTHER),)),
+        CREATE,
+    ),
+    Row(
+        "one that is deleted keeps nobody from it",
+        gen.snapshot(gen.method_secret(spec=ADOPTS), marked=(gen.marked(status=DELETED),)),
+        Examine("sec_wanted"),
+    ),
+    Row(
         "one of ours that another object has adopted since is not: it adopts what it is told to",
         gen.snapshot(
             gen.method_secret(spec=ADOPTS), marked=(gen.marked(),), claimed=frozenset({"sec_marked1"})
@@ -822,6 +881,8 @@ def _filled(sentence: Sentence, whole: Snapshot, secret_id: str | None) -> str:
     names: dict[str, Any] = {"id": secret_id or whole.object.status.id, "secret": "acme", "key": "api-key"}
     names |= {"former": whole.object.status.environment}
     names |= {"environment": getattr(whole.account, "environment", "")}
+    if sentence is Sentence.KNOWN_NOT_ACTIVE:
+        names["id"] = "sec_marked1"
     return sentence.format(**names, adopt="sec_wanted", claimed_by="payments/other")
 
 
