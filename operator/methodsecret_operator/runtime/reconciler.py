@@ -83,6 +83,9 @@ class Reconciler:
             return "resync"  # what it was doubted for may still be under way, waiting for its turn
         self._doubted.discard(key)
         metrics.FINDINGS.labels(reason=finding.reason.value).inc()
+        if finding.reason.ready:
+            # A 404 from before counts no more: the next one is the first of two again.
+            memory.missing.pop(finding.secret.id if finding.secret is not None else obj.status.id or "", None)
         if finding.secret is not None:
             # From here on the id may be known to nobody but this finding, until it is written.
             memory.attempt, memory.sent_to, memory.unwritten = None, None, finding

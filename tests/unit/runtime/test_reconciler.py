@@ -373,6 +373,44 @@ async def test_what_is_listed_and_not_known_is_stored_again_only_after_a_list_wi
         assert await emulator.control.count("create") == 1
 
 
+async def test_a_404_of_hours_ago_is_not_the_first_of_two(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """Where the object was ready in between, its id was there: what it was missing for is over."""
+    key = API_KEY.get_secret_value()
+    [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    await emulator.control.seed(5, metadata=dict(gen.marker(owner="a/b/c")), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        accounts._now = lambda: here.now
+        # With a former secret whose time comes, it is looked at whole each time: it is never settled.
+        former = {"id": "sec_former", "revision": "1:x:y", "supersededAt": gen.EARLIER}
+        spec = gen.raw_spec(rotation={"deleteSupersededAfter": "87600h"})
+        here.put(gen.raw_object(spec=spec, status=gen.raw_ready_status(id=there, superseded=[former])))
+        here.cache.trust(KEY)
+        inventory = (await accounts.account(base_url=emulator.url, api_key=API_KEY)).inventory
+        await inventory.ready()
+
+        async def listed_and_looked_at(**after: float) -> str:
+            here.now += timedelta(**after)
+            await inventory.scan(since=here.now)
+            here.reconciler.doubt(KEY)
+            await here.reconciler.reconcile(KEY)
+            [ready] = [c for c in here.status["conditions"] if c["type"] == "Ready"]
+            return str(ready["reason"])
+
+        await emulator.control.change_secret(there, status="frozen")
+        await emulator.control.add_fault("retrieve", "status", status=404)
+        assert await listed_and_looked_at(seconds=30) == "Pending"
+        await emulator.control.change_secret(there, status="active")
+        assert await listed_and_looked_at(seconds=30) == "Synced"
+        await emulator.control.vanish(there)
+        assert await listed_and_looked_at(hours=5) == "Pending"
+        assert await emulator.control.count("create") == 0
+        assert await listed_and_looked_at(seconds=60) == "Synced"
+        assert await emulator.control.count("create") == 1
+
+
 async def test_a_deletion_waits_for_a_list_without_what_a_get_does_not_know(
     kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
 ) -> None:
