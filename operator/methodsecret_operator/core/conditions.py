@@ -102,6 +102,7 @@ class Sentence(StrEnum):
         "Method holds the value as {id}, but does not call it active; the operator looks again by itself, and"
         " makes no second one."
     )
+    CONTENDED = "{id} is about to be adopted by another MethodSecret; the operator looks again in a moment."
     CHANGED_MEANWHILE = "Method created {id}, and the value has changed since; the new one is on its way."
     SETTLING = "A create is being settled with Method; the operator tries again by itself."
     PUBLISHING = (

@@ -18,14 +18,19 @@ from methodsecret_operator.core.snapshot import AccountReady, Action, Confirm, S
 
 def link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:
     """Return what takes an existing secret of this owner and revision, rather than make a second one."""
-    for secret_id in _candidates(s, held.revision):
+    candidates = tuple(_candidates(s, held.revision))
+    for secret_id in candidates:
+        if secret_id in s.contended:
+            continue
         if secret_id not in s.evidence:
             return Confirm(id=secret_id)
         remote = s.evidence[secret_id]
         if remote is not None and remote.status == ACTIVE and ours(s, remote, held.revision):
             return synced(s, source=held, environment=account.environment, secret=remote)
     listed = {marked.id for marked in s.marked}
-    for secret_id in _candidates(s, held.revision):
+    for secret_id in candidates:
+        if secret_id in s.contended:
+            return report(s, Reason.PENDING, Sentence.CONTENDED, id=secret_id, retry=1.0)
         remote = s.evidence[secret_id]
         if remote is None and secret_id in listed:
             # The account's list, or the answer to our own create, has it: one of the two lags.

@@ -116,7 +116,8 @@ class Snapshot:
     behind it began, None where there is none (listing is refused), `listed_at` when it was complete. `listed`
     has those of the ids that Method was asked about which the inventory has; none where listing is refused.
     `doubted` says that it has the id in the status not, or not as active; `claimed` has those of `marked`,
-    and of the ids in the status, that another MethodSecret goes by: they are that one's, whatever their mark.
+    and of the ids in the status, that another MethodSecret goes by: they are that one's, whatever their mark;
+    `contended` has those that another is about to adopt.
     `missing` has the ids that Method did not know when it was asked, and since when; `account_changed` says
     that so many of the account's ids are missing at once that it is another account, `vanished` has those
     that this very account had while the process lives. `undeletable` has the ids whose DELETE Method has
@@ -142,6 +143,7 @@ class Snapshot:
     listed: frozenset[str] = frozenset()
     doubted: bool = False
     claimed: frozenset[str] = frozenset()
+    contended: frozenset[str] = frozenset()
     adoption: Adoption | None = None
     missing: Mapping[str, datetime] = field(default_factory=dict)
     account_changed: bool = False

@@ -18,6 +18,10 @@ class Claims:
         holder = self._by_id.setdefault(secret_id, key)
         return holder if holder != key else None
 
+    def held_by_other(self, secret_id: str, key: str) -> bool:
+        """Whether an id is kept for another object than this one."""
+        return self._by_id.get(secret_id, key) != key
+
     def release(self, key: str) -> None:
         """Let go of what is kept for this object: its status names it by now, or it does not get it."""
         for secret_id in [one for one, holder in self._by_id.items() if holder == key]:

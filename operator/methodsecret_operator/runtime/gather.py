@@ -224,6 +224,7 @@ class Gatherer:
             snapshot,
             marked=marked,
             claimed=frozenset(one for one in ids if self._named_by_other(one, obj.key)),
+            contended=frozenset(one for one in ids if self.claims.held_by_other(one, obj.key)),
             scanned_at=account.inventory.scanned_at,
             doubted=self.doubtful(snapshot.object, account),
             account_changed=account.inventory.mass_absence,

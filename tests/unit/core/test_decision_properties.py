@@ -200,6 +200,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         scanned_at=draw(st.none() | TIMES),
         listed_at=draw(st.none() | TIMES),
         listed=draw(st.frozensets(IDS, max_size=2)),
+        contended=draw(st.frozensets(IDS, max_size=2)),
         doubted=draw(st.booleans()),
         claimed=draw(st.frozensets(IDS, max_size=2)),
         missing=draw(st.dictionaries(IDS, TIMES, max_size=2)),

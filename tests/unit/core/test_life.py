@@ -103,6 +103,20 @@ LINKING = [
         CREATE,
     ),
     Row(
+        "one that another object is about to adopt is neither taken nor made a second time: it is waited for",
+        gen.snapshot(gen.method_secret(), marked=(gen.marked(),), contended=frozenset({"sec_marked1"})),
+        (Reason.PENDING, Sentence.CONTENDED, None),
+    ),
+    Row(
+        "another of this value that is free is taken",
+        gen.snapshot(
+            marked=(gen.marked(), gen.marked("sec_marked2")),
+            contended=frozenset({"sec_marked1"}),
+            evidence={"sec_marked2": gen.remote("sec_marked2")},
+        ),
+        (Reason.SYNCED, Sentence.SYNCED, "sec_marked2"),
+    ),
+    Row(
         "neither as a former one that the status names",
         gen.snapshot(
             changed(superseded=[former()]),
@@ -881,7 +895,7 @@ def _filled(sentence: Sentence, whole: Snapshot, secret_id: str | None) -> str:
     names: dict[str, Any] = {"id": secret_id or whole.object.status.id, "secret": "acme", "key": "api-key"}
     names |= {"former": whole.object.status.environment}
     names |= {"environment": getattr(whole.account, "environment", "")}
-    if sentence is Sentence.KNOWN_NOT_ACTIVE:
+    if sentence in (Sentence.KNOWN_NOT_ACTIVE, Sentence.CONTENDED):
         names["id"] = "sec_marked1"
     return sentence.format(**names, adopt="sec_wanted", claimed_by="payments/other")
 

@@ -14,7 +14,7 @@ from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from tests.unit import gen
 from tests.unit.method.servers import API_KEY
 from tests.unit.runtime.kube_server import SERVED, KubeServer
-from tests.unit.runtime.test_reconciler import World, emulator, limited
+from tests.unit.runtime.test_reconciler import KEY, World, emulator, limited
 
 __all__ = ["emulator"]
 
@@ -78,7 +78,28 @@ async def test_it_is_kept_for_the_first_until_its_status_is_written(
         assert told(here, first) == (theirs, "Adopted")
 
 
-async def test_it_is_free_again_when_the_first_is_gone_or_asks_for_another(
+async def test_the_former_owner_waits_while_it_is_kept_for_another(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """Its mark is on it, so that it would take it, as what it left behind when it was deleted."""
+    [theirs] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=API_KEY.get_secret_value())
+    server.put_list()
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        after = KEYS[0]
+        put(here, after, theirs)
+        server.faults[f"PATCH {path(after)}/status"] = [503]
+        with pytest.raises(KubeUnavailable):
+            await here.reconciler.reconcile(after)
+        here.put(gen.raw_object())  # applied again, by whoever takes the renaming back
+        assert await here.reconciler.reconcile(KEY) == 1.0
+        assert told(here, KEY) == (None, "Pending")
+        await here.reconciler.reconcile(after)
+        assert told(here, after) == (theirs, "Adopted")
+        assert await emulator.control.count("create") == 0
+
+
+async def test_it_is_free_again_when_the_first_is_gone(
     kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
 ) -> None:
     theirs = await seeded(emulator)
@@ -114,3 +135,22 @@ async def test_one_that_does_not_get_it_keeps_it_from_nobody(
         server.put_list()
         await here.reconciler.reconcile(second)
         assert told(here, second) == (theirs, "Adopted")
+
+
+async def test_what_its_owner_deletes_as_it_goes_is_not_adopted(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """It was there when Method was asked for its mark; the owner's last act came before it was found gone."""
+    [theirs] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=API_KEY.get_secret_value())
+    server.put_list()
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        after = KEYS[0]
+        put(here, after, theirs)
+        asked = await emulator.control.add_fault("retrieve", "hold", when="after")
+        looking = asyncio.create_task(here.reconciler.reconcile(after))
+        await emulator.control.wait_held(asked)
+        await emulator.control.change_secret(theirs, status="deleted")
+        await emulator.control.remove_fault(asked)
+        await looking
+        assert told(here, after) == (None, "AdoptionFailed")
