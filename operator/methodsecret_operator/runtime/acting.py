@@ -15,6 +15,7 @@ import structlog
 
 from methodsecret_operator.core import decision, deletion, outcome, publishing
 from methodsecret_operator.core.conditions import Reason
+from methodsecret_operator.core.identity import Marker
 from methodsecret_operator.core.remote import DELETED, RemoteSecret
 from methodsecret_operator.core.resource import FINALIZER, DeletionPolicy, MethodSecret
 from methodsecret_operator.core.snapshot import (
@@ -185,6 +186,9 @@ class Look:
             case Examine(id=secret_id):
                 remote = await self._retrieve(account, secret_id)
                 self._adoption = await self._gatherer.examine(self._obj, secret_id, remote)
+                if remote is not None and Marker.read(remote.metadata) is not None:
+                    # Its owner may have deleted it as it went: asked after that is gone, it can no more.
+                    self._adoption = replace(self._adoption, remote=await self._retrieve(account, secret_id))
         return "again"
 
     def _turn(self, account: Account) -> Slot | None:
