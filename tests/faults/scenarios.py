@@ -70,7 +70,11 @@ async def problems(scenario: Scenario, place: Place) -> list[str]:
     named = [obj["status"]["id"] for obj in place.list()]
     if named != current:
         found.append(f"the statuses name {named}, the value is in {current}")
-    shown = [item["data"]["id"] for item in place.list("configmaps") if item["metadata"]["name"] == _SHOWN]
+    shown = [
+        item.get("data", {}).get("id")
+        for item in place.list("configmaps")
+        if item["metadata"]["name"] == _SHOWN
+    ]
     wanted = [obj["status"]["id"] for obj in place.list() if "publish" in obj["spec"]]
     if shown != wanted:
         found.append(f"published are {shown}, not {wanted}")
@@ -108,6 +112,10 @@ async def _until_rotated(place: Place) -> None:
         return ready()(obj) and status["id"] != place.first["status"]["id"] and "superseded" not in status
 
     await place.until(rotated)
+
+
+async def _until_unpublished(place: Place) -> None:
+    await place.until(lambda obj: ready()(obj) and "published" not in obj["status"])
 
 
 async def _delete(place: Place) -> None:
@@ -288,7 +296,7 @@ SCENARIOS = (
         settled=_until_ready,
         stored=1,
         active=1,
-        points=14,
+        points=16,
         events=2,
     ),
     Scenario(
@@ -301,5 +309,16 @@ SCENARIOS = (
         active=1,
         points=20,
         events=2,
+    ),
+    Scenario(
+        name="unpublish",
+        reason="the ConfigMap is not asked for any more: it goes, and then its name in the status",
+        given=_synced(publish=_PUBLISH),
+        change=_manifest(),
+        settled=_until_unpublished,
+        stored=1,
+        active=1,
+        points=7,
+        events=0,
     ),
 )

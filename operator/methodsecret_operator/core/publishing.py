@@ -2,8 +2,9 @@
 
 Every ConfigMap is named in the status before it is made: so none is ever lost track of, whatever dies in
 between, and whatever the spec asks for next. Ours is one that names this very object (by uid) as an owner;
-any other is left alone. The new one is there before a former one goes, and Ready waits for both. The id in
-use is shown as long as it is in use, whatever else is wrong: Pods that mount it must be able to start.
+any other is left alone. So one is created with nothing in it but that, which fails where there is another,
+and filled then. The new one is there before a former one goes, and Ready waits for both. The id in use is
+shown as long as it is in use, whatever else is wrong: Pods that mount it must be able to start.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from methodsecret_operator.core.snapshot import (
     Action,
     ApplyConfigMap,
     ConfigMapSeen,
+    CreateConfigMap,
     DeleteConfigMap,
     Finding,
     ReadConfigMap,
@@ -53,8 +55,11 @@ def in_place(obj: MethodSecret, *, seen: str | None) -> bool:
     return len(named) == 1 and _holds(obj, wanted, named[0], seen)
 
 
-def manifest(obj: MethodSecret, wanted: ConfigMapTarget, secret_id: str) -> dict[str, Any]:
-    """Return the ConfigMap, all of it that is ours."""
+def bare(obj: MethodSecret, wanted: ConfigMapTarget) -> dict[str, Any]:
+    """Return the ConfigMap as it is created: whose it is, and nothing else.
+
+    What is created is never ours alone to take out again, as what is applied is: so all else is applied.
+    """
     label, manager = MANAGED_BY
     return {
         "apiVersion": "v1",
@@ -62,8 +67,7 @@ def manifest(obj: MethodSecret, wanted: ConfigMapTarget, secret_id: str) -> dict
         "metadata": {
             "name": wanted.name,
             "namespace": obj.metadata.namespace,
-            "labels": {**(wanted.labels or {}), label: manager},
-            "annotations": dict(wanted.annotations or {}),
+            "labels": {label: manager},
             "ownerReferences": [
                 {
                     "apiVersion": f"{GROUP}/{VERSION}",
@@ -75,8 +79,18 @@ def manifest(obj: MethodSecret, wanted: ConfigMapTarget, secret_id: str) -> dict
                 }
             ],
         },
-        "data": {wanted.key: secret_id},
     }
+
+
+def manifest(obj: MethodSecret, wanted: ConfigMapTarget, secret_id: str) -> dict[str, Any]:
+    """Return the ConfigMap as it is applied: all of it that is ours."""
+    whole = bare(obj, wanted)
+    metadata = {
+        **whole["metadata"],
+        "labels": {**(wanted.labels or {}), **whole["metadata"]["labels"]},
+        "annotations": dict(wanted.annotations or {}),
+    }
+    return {**whole, "metadata": metadata, "data": {wanted.key: secret_id}}
 
 
 def moving(s: Snapshot, said: Finding) -> Finding:
@@ -127,7 +141,7 @@ def _shown(s: Snapshot, said: Finding) -> Action:
 
 def _written(
     s: Snapshot, said: Finding, wanted: ConfigMapTarget, secret_id: str
-) -> Published | ReadConfigMap | ApplyConfigMap | Finding:
+) -> Published | ReadConfigMap | CreateConfigMap | ApplyConfigMap | Finding:
     """Return the entry of the ConfigMap if it is as wanted; else the next step there."""
     name, status = wanted.name, s.object.status
     entry = next((entry for entry in status.published if entry.config_map == name), None)
@@ -142,15 +156,17 @@ def _written(
         return _foreign(s, said, there, name)
     if entry is None:
         return _announced(s, said, wanted, secret_id=secret_id)
+    if there is None:
+        return CreateConfigMap(manifest=bare(s.object, wanted))
     whole = manifest(s.object, wanted, secret_id)
-    if there is not None and there.applied == whole:
+    if there.applied == whole:
         return Published(
             config_map=name,
             id=secret_id,
             resource_version=there.resource_version,
             observed_generation=s.object.metadata.generation,
         )
-    if there is not None and s.trusted and _holds(s.object, wanted, entry, there.resource_version):
+    if s.trusted and _holds(s.object, wanted, entry, there.resource_version):
         return entry
     return ApplyConfigMap(manifest=whole, onto=there)
 

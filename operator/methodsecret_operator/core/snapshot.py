@@ -232,11 +232,18 @@ class ReadConfigMap:
 
 
 @dataclass(frozen=True, slots=True)
-class ApplyConfigMap:
-    """Apply this ConfigMap: onto the very version that was seen, or as a new one (None)."""
+class CreateConfigMap:
+    """Create this ConfigMap; where one of its name has come meanwhile, nothing is done to that."""
 
     manifest: Mapping[str, Any]
-    onto: ConfigMapSeen | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyConfigMap:
+    """Apply this ConfigMap onto the very version that was seen."""
+
+    manifest: Mapping[str, Any]
+    onto: ConfigMapSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +292,7 @@ Action = (
     | Delete
     | SetFinalizer
     | ReadConfigMap
+    | CreateConfigMap
     | ApplyConfigMap
     | DeleteConfigMap
     | Finding

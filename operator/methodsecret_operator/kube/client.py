@@ -129,21 +129,15 @@ class KubeClient:
         request = configmap.get_request(namespace, name)
         return configmap.parse(request, await self.send(request))
 
-    async def apply_configmap(
-        self, manifest: Mapping[str, Any], *, onto: ConfigMapSeen | None
-    ) -> tuple[ConfigMapSeen, bool]:
-        """Apply a ConfigMap onto the version that was seen, or as a new one; return whether it is all ours.
+    async def create_configmap(self, manifest: Mapping[str, Any]) -> ConfigMapSeen:
+        """Create a ConfigMap; KubeConflict (reason AlreadyExists) where the name is taken."""
+        request = configmap.create_request(manifest)
+        return configmap.parse(request, await self.send(request))
 
-        KubeConflict says that it is no longer that version. With `onto` None, an answer that is not all ours
-        says that somebody else's has come meanwhile and was added to: withdraw it.
-        """
+    async def apply_configmap(self, manifest: Mapping[str, Any], *, onto: ConfigMapSeen) -> ConfigMapSeen:
+        """Apply a ConfigMap onto the version that was seen; KubeConflict where it is no longer that one."""
         request = configmap.apply_request(manifest, onto=onto)
-        return configmap.parse_applied(request, await self.send(request))
-
-    async def withdraw_configmap(self, namespace: str, name: str, uid: str) -> None:
-        """Take out of a ConfigMap all that was applied to it by us."""
-        request = configmap.withdraw_request(namespace, name, uid)
-        wire.check(request, await self.send(request))
+        return configmap.parse(request, await self.send(request))
 
     async def delete_configmap(self, namespace: str, name: str, *, uid: str, resource_version: str) -> None:
         """Delete a ConfigMap; KubeConflict where it is no longer that one in that version."""

@@ -39,39 +39,37 @@ def list_request(namespace: str | None, *, token: str | None) -> wire.Request:
     )
 
 
-def apply_request(manifest: Mapping[str, Any], *, onto: ConfigMapSeen | None) -> wire.Request:
-    """Apply a ConfigMap (server-side apply): what is in the manifest is ours, what was and is not goes.
+def create_request(manifest: Mapping[str, Any]) -> wire.Request:
+    """Create a ConfigMap; the server refuses it (409, AlreadyExists) where there is one of its name.
 
-    With `onto`, only that very version, and what others have put into our fields is replaced. Without, a
-    new one; another's that has come meanwhile is not written over, but may be added to: see parse_applied.
+    Server-side apply would add to that one instead: whose it is would be found out too late.
     """
     metadata = manifest["metadata"]
-    params = {"fieldManager": FIELD_MANAGER}
-    if onto is not None:
-        metadata = {**metadata, "uid": onto.uid, "resourceVersion": onto.resource_version}
-        params["force"] = "true"
+    return _request(
+        "create",
+        "POST",
+        metadata["namespace"],
+        metadata["name"],
+        params={"fieldManager": FIELD_MANAGER},
+        headers={"Content-Type": "application/json"},
+        body=wire.encode(manifest),
+    )
+
+
+def apply_request(manifest: Mapping[str, Any], *, onto: ConfigMapSeen) -> wire.Request:
+    """Apply a ConfigMap (server-side apply): what is in the manifest is ours, what was and is not goes.
+
+    Only that very version, and what others have put into our fields is replaced.
+    """
+    metadata = {**manifest["metadata"], "uid": onto.uid, "resourceVersion": onto.resource_version}
     return _request(
         "patch",
         "PATCH",
         metadata["namespace"],
         metadata["name"],
-        params=params,
+        params={"fieldManager": FIELD_MANAGER, "force": "true"},
         headers={"Content-Type": _APPLY_PATCH},
         body=wire.encode({**manifest, "metadata": metadata}),
-    )
-
-
-def withdraw_request(namespace: str, name: str, uid: str) -> wire.Request:
-    """Take out of a ConfigMap all that we alone have applied to it."""
-    metadata = {"namespace": namespace, "name": name, "uid": uid}
-    return _request(
-        "patch",
-        "PATCH",
-        namespace,
-        name,
-        params={"fieldManager": FIELD_MANAGER},
-        headers={"Content-Type": _APPLY_PATCH},
-        body=wire.encode({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}),
     )
 
 
@@ -96,16 +94,6 @@ def parse(request: wire.Request, answer: wire.Answer) -> ConfigMapSeen:
     raise wire.unreadable(request, answer.status)
 
 
-def parse_applied(request: wire.Request, answer: wire.Answer) -> tuple[ConfigMapSeen, bool]:
-    """Return the ConfigMap, and whether all in it is ours: by its managedFields, nobody else has any there.
-
-    The status (201 or 200) would not do: another process of ours may have made it just now.
-    """
-    seen = parse(request, answer)
-    fields = wire.decode(request, answer)["metadata"].get("managedFields") or []
-    return seen, all(isinstance(entry, dict) and entry.get("manager") == FIELD_MANAGER for entry in fields)
-
-
 def _request(
     verb: str,
     method: str,
@@ -116,11 +104,12 @@ def _request(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
 ) -> wire.Request:
+    collection = f"/api/v1/namespaces/{wire.segment(namespace)}/configmaps"
     return wire.Request(
         verb=verb,
         what=f"configmaps {namespace}/{name}",
         method=method,
-        path=f"/api/v1/namespaces/{wire.segment(namespace)}/configmaps/{wire.segment(name)}",
+        path=collection if method == "POST" else f"{collection}/{wire.segment(name)}",
         params=params or {},
         headers=headers or {},
         body=body,

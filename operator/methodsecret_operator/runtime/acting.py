@@ -26,6 +26,7 @@ from methodsecret_operator.core.snapshot import (
     ConfigMapState,
     Confirm,
     Create,
+    CreateConfigMap,
     Delete,
     DeleteConfigMap,
     Examine,
@@ -61,7 +62,7 @@ _STEPS: Final = 300
 hundred former ones."""
 
 _PUBLISHING_STEPS: Final = 40
-"""How many of them go to ConfigMaps: two for each that a status can name, and some that are in vain."""
+"""How many of them go to ConfigMaps: three for each that a status can name, and some that are in vain."""
 
 _STALE: Final = timedelta(minutes=1)
 """How old an answer may be by the time it is looked at."""
@@ -121,7 +122,7 @@ class Look:
         action = decision.decide(snapshot)
         if account is None:
             self._memory.refused_since = snapshot.refused_since or snapshot.now
-            if isinstance(action, ReadConfigMap | ApplyConfigMap | DeleteConfigMap):
+            if isinstance(action, publish.Step):
                 return await self._publish(action, snapshot)
             return await self._act_alone(action)
         try:
@@ -164,7 +165,7 @@ class Look:
                 if not self._as_seen(snapshot):
                     return "again"
                 return await self._create(snapshot, action, account, slot)
-            case ReadConfigMap() | ApplyConfigMap() | DeleteConfigMap():
+            case ReadConfigMap() | CreateConfigMap() | ApplyConfigMap() | DeleteConfigMap():
                 return await self._publish(action, snapshot)
             case Leave() | Finding() | SetFinalizer():
                 return await self._act_alone(action)
@@ -312,7 +313,7 @@ class Look:
 
     async def _publish(self, step: publish.Step, snapshot: Snapshot) -> Step:
         """Take a step on a ConfigMap, if the object is still as it was decided on."""
-        if not isinstance(step, ReadConfigMap):
+        if isinstance(step, ApplyConfigMap | DeleteConfigMap):
             # Another operator may have moved the id on, and must not be written over.
             await self._look_again(live=True)
             if not self._as_seen(snapshot):
@@ -328,7 +329,7 @@ class Look:
             match action:
                 case Finding():
                     return action
-                case ReadConfigMap() | ApplyConfigMap() | DeleteConfigMap():
+                case ReadConfigMap() | CreateConfigMap() | ApplyConfigMap() | DeleteConfigMap():
                     await self._publish(action, snapshot)
                 case _:
                     raise AssertionError(action)

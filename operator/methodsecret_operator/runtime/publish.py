@@ -9,18 +9,26 @@ from dataclasses import replace
 
 import structlog
 
-from methodsecret_operator.core.snapshot import ApplyConfigMap, ConfigMapState, DeleteConfigMap, ReadConfigMap
+from methodsecret_operator.core.snapshot import (
+    ApplyConfigMap,
+    ConfigMapState,
+    CreateConfigMap,
+    DeleteConfigMap,
+    ReadConfigMap,
+)
 from methodsecret_operator.errors import KubeConflict, KubeForbidden, KubeNotFound, KubeRejected
 from methodsecret_operator.kube.client import KubeClient
 
 _log = structlog.get_logger(__name__)
 
-Step = ReadConfigMap | ApplyConfigMap | DeleteConfigMap
+Step = ReadConfigMap | CreateConfigMap | ApplyConfigMap | DeleteConfigMap
 
 
 async def take(step: Step, *, namespace: str, kube: KubeClient, seen: dict[str, ConfigMapState]) -> None:
     """Read, write or delete it; `seen` has afterwards what is known of it by name. Raises KubeError."""
-    name = step.manifest["metadata"]["name"] if isinstance(step, ApplyConfigMap) else step.name
+    name = (
+        step.name if isinstance(step, ReadConfigMap | DeleteConfigMap) else step.manifest["metadata"]["name"]
+    )
     try:
         match step:
             case ReadConfigMap():
@@ -29,13 +37,10 @@ async def take(step: Step, *, namespace: str, kube: KubeClient, seen: dict[str, 
                 await kube.delete_configmap(namespace, name, uid=uid, resource_version=version)
                 seen[name] = None
                 _log.info("config map deleted", config_map=name)
+            case CreateConfigMap(manifest=manifest):
+                seen[name] = await kube.create_configmap(manifest)
             case ApplyConfigMap(manifest=manifest, onto=onto):
-                there, ours = await kube.apply_configmap(manifest, onto=onto)
-                if onto is None and not ours:
-                    # Somebody else's has come since we looked: what we have added to it goes again.
-                    await kube.withdraw_configmap(namespace, name, there.uid)
-                    del seen[name]
-                    return
+                there = await kube.apply_configmap(manifest, onto=onto)
                 seen[name] = replace(there, applied=manifest)
                 _log.info("config map applied", config_map=name)
     except KubeNotFound:

@@ -15,6 +15,7 @@ from methodsecret_operator.core.snapshot import (
     ConfigMapSeen,
     ConfigMapState,
     Create,
+    CreateConfigMap,
     DeleteConfigMap,
     Finding,
     Problem,
@@ -35,7 +36,7 @@ OURS = ConfigMapSeen(uid="cm", resource_version="7", owners=({**OWNER, "uid": UI
 EDITED = ConfigMapSeen(uid="cm", resource_version="8", owners=OURS.owners)
 FOREIGN = ConfigMapSeen(uid="cm", resource_version="7")
 PREDECESSOR = ConfigMapSeen(uid="cm", resource_version="7", owners=({**OWNER, "uid": "gone"},))
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "ConfigMap",
     "metadata": {
@@ -46,6 +47,16 @@ WHOLE = {
         "ownerReferences": [{**OWNER, "uid": UID, "blockOwnerDeletion": False}],
     },
     "data": {"id": SECRET_ID},
+}
+BARE = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {
+        "name": "shown",
+        "namespace": gen.NAMESPACE,
+        "labels": {"app.kubernetes.io/managed-by": "methodsecret-operator"},
+        "ownerReferences": WHOLE["metadata"]["ownerReferences"],
+    },
 }
 APPLIED = ConfigMapSeen(uid="cm", resource_version="9", owners=OURS.owners, applied=WHOLE)
 WRITTEN = Published(config_map="shown", id=SECRET_ID, resource_version="9", observed_generation=1)
@@ -73,19 +84,27 @@ class Step(NamedTuple):
 
     reason: str
     snapshot: Snapshot
-    expected: ReadConfigMap | ApplyConfigMap | DeleteConfigMap
+    expected: ReadConfigMap | CreateConfigMap | ApplyConfigMap | DeleteConfigMap
 
 
 READ = ReadConfigMap(name="shown")
 STEPS = [
     Step("whose it is, is found out before it is named", snapshot(obj()), READ),
     Step("once named, it is looked at again", snapshot(obj(NAMED)), READ),
-    Step("made where there is none", snapshot(obj(NAMED), shown=None), ApplyConfigMap(WHOLE, None)),
-    Step("ours from a lost try", snapshot(obj(NAMED), shown=OURS), ApplyConfigMap(WHOLE, OURS)),
+    Step(
+        "made where there is none, with nothing in it: whose it is has to be sure before anything is",
+        snapshot(obj(NAMED), shown=None),
+        CreateConfigMap(BARE),
+    ),
+    Step(
+        "made just now, or in a try whose answer was lost: filled",
+        snapshot(obj(NAMED), shown=OURS),
+        ApplyConfigMap(WHOLE, OURS),
+    ),
     Step("the watch has another version", snapshot(obj(ENTRY), seen="8"), READ),
     Step("the watch has none", snapshot(obj(ENTRY)), READ),
     Step("edited", snapshot(obj(ENTRY), seen="8", shown=EDITED), ApplyConfigMap(WHOLE, EDITED)),
-    Step("deleted", snapshot(obj(ENTRY), shown=None), ApplyConfigMap(WHOLE, None)),
+    Step("deleted", snapshot(obj(ENTRY), shown=None), CreateConfigMap(BARE)),
     Step("it holds a former id", snapshot(obj({**ENTRY, "id": "sec_old"}), seen="7"), READ),
     Step(
         "it holds a former id, as was read",
@@ -112,7 +131,7 @@ STEPS = [
     ),
     Step("without a source: the watch has none", without(obj(ENTRY)), READ),
     Step("without a source: edited", without(obj(ENTRY), shown=EDITED), ApplyConfigMap(WHOLE, EDITED)),
-    Step("without a source: deleted", without(obj(ENTRY), shown=None), ApplyConfigMap(WHOLE, None)),
+    Step("without a source: deleted", without(obj(ENTRY), shown=None), CreateConfigMap(BARE)),
     Step(
         "without a source: not asked for any more",
         without(obj(ENTRY, asked=False), shown=OURS),

@@ -31,11 +31,11 @@ def answer(document: object, status: int = 200) -> wire.Answer:
     return wire.Answer(status=status, retry_after=None, body=json.dumps(document).encode())
 
 
-def test_a_new_one_is_applied_without_force() -> None:
-    request = configmap.apply_request(MANIFEST, onto=None)
-    assert (request.method, request.path) == ("PATCH", PATH)
-    assert request.params == {"fieldManager": "methodsecret-operator"}, "what another has set stays another's"
-    assert request.headers == {"Content-Type": "application/apply-patch+yaml"}
+def test_a_new_one_is_created_and_never_added_to_anothers() -> None:
+    request = configmap.create_request(MANIFEST)
+    assert (request.method, request.path) == ("POST", "/api/v1/namespaces/payments/configmaps")
+    assert request.params == {"fieldManager": "methodsecret-operator"}
+    assert request.what == "configmaps payments/acme-method"
     assert body(request) == MANIFEST
 
 
@@ -44,13 +44,6 @@ def test_one_that_was_seen_is_applied_in_that_version_only() -> None:
     assert request.params == {"fieldManager": "methodsecret-operator", "force": "true"}
     assert body(request)["metadata"] == {**MANIFEST["metadata"], "uid": "u1", "resourceVersion": "7"}
     assert "uid" not in str(MANIFEST), "the caller's manifest is left as it is"
-
-
-def test_what_was_added_to_anothers_is_taken_back_and_nothing_else() -> None:
-    request = configmap.withdraw_request("payments", "acme-method", "u1")
-    assert request.params == {"fieldManager": "methodsecret-operator"}
-    assert body(request)["metadata"] == {"namespace": "payments", "name": "acme-method", "uid": "u1"}
-    assert "data" not in body(request)
 
 
 def test_one_is_deleted_in_the_version_that_was_judged() -> None:
@@ -112,26 +105,3 @@ def test_what_is_read(row: Row) -> None:
 def test_one_that_is_not_there() -> None:
     with pytest.raises(KubeNotFound):
         configmap.parse(GET, answer({"kind": "Status", "reason": "NotFound"}, 404))
-
-
-@pytest.mark.parametrize(
-    ("managers", "ours", "reason"),
-    [
-        (["methodsecret-operator"], True, "nobody else has set anything in it"),
-        (["kubectl", "methodsecret-operator"], False, "it was there already, and ours is added to it"),
-        (
-            ["methodsecret-operator", "methodsecret-operator"],
-            True,
-            "each kind of write leaves an entry",
-        ),
-    ],
-)
-def test_whether_all_in_it_is_ours(managers: list[str], ours: bool, reason: str) -> None:  # noqa: FBT001 - a row of the table
-    metadata = {
-        "uid": "u1",
-        "resourceVersion": "7",
-        "managedFields": [{"manager": name} for name in managers],
-    }
-    seen, told = configmap.parse_applied(GET, answer({"metadata": metadata}))
-    assert seen == ConfigMapSeen("u1", "7", ())
-    assert told is ours, reason
