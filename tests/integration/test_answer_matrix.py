@@ -67,31 +67,28 @@ def broken(name: str, kind: str, reason: str, **more: Any) -> Answer:  # noqa: A
 
 
 ANSWERS: Final = (
-    status(400, "Rejected", "the API refuses this request", final=True),
-    status(401, "Unauthorized", "the key is none", final=True),
+    status(400, "Rejected", "the API refuses this request"),
+    status(401, "Unauthorized", "the key is none"),
     status(
         403,
         "Unauthorized",
         "the key may not do this; where it is to list, the keys of creates alone guard",
-        final=True,
         differs={"list": FINE},
     ),
     status(
         404,
         "Rejected",
         "the id to adopt is not there; to link, the list says that it is; what is to be deleted is gone",
-        final=True,
         differs={"adopt": "AdoptionFailed", "link": "Pending", "delete": FINE},
         only=("create", "list", "adopt", "link", "delete"),  # to look: tests/unit/core/test_deletion.py
     ),
-    status(422, "Rejected", "the API refuses this request", final=True),
+    status(422, "Rejected", "the API refuses this request"),
     status(
         422,
         "Rejected",
         "an error that repeats the value",
         name="422, echo",
         fault={"echo_value": True},
-        final=True,
         only=("create",),
     ),
     status(429, "RateLimited", "the key is blocked for a minute, which is the budget's test; another is not"),

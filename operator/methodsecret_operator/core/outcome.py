@@ -25,13 +25,16 @@ _SERVER_ERROR: Final = 500
 def failed(snapshot: Snapshot, create: Create, error: MethodError) -> tuple[Finding, Attempt]:
     """Return what to say when a create failed, and what to remember of it.
 
-    A definite failure goes on with the next ordinal; anything else may have been done, and is asked again
-    with the same key and body. A refusal is definite for its own try only: an API key that was revoked
-    meanwhile is refused before anybody looks at what is stored under the idempotency key.
+    A failure that is stored under the idempotency key will come back for ever: on with the next ordinal. A
+    refusal that is not leaves the key unused, and it is used again: another process, which knows less of what
+    was tried, comes by the same one. That holds for its own try only: an API key that was revoked meanwhile
+    is refused before anybody looks at what is stored. Anything else may have been done, and is asked again
+    with the same key and body.
     """
-    refused_again = _tried_before(snapshot, create) and error.idem_status not in IDEMPOTENT_ANSWERS
-    if error.definite and not refused_again:
+    if error.definite and error.idem_status in IDEMPOTENT_ANSWERS:
         attempt = _next(snapshot, create)
+    elif error.definite and not _tried_before(snapshot, create):
+        attempt = Attempt(revision=create.revision, ordinal=create.ordinal, since=snapshot.now)
     else:
         server_error = error.status is not None and error.status >= _SERVER_ERROR
         attempt = _same(snapshot, create, failing=error.definite or server_error)

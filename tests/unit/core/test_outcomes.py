@@ -162,11 +162,11 @@ def unauthorized(status: int) -> str:
 
 
 class Failure(NamedTuple):
-    """How a create failed, and whether the outcome of its key is open or final."""
+    """How a create failed, and whether the outcome of its key is open or final, or it is unused."""
 
     reason: str
     error: MethodError
-    key: Literal["open", "final"]
+    key: Literal["open", "final", "unused"]
     word: Reason
     message: str
     retry: Retry
@@ -247,9 +247,9 @@ FAILURES = [
     ),
     *(
         Failure(
-            f"{status} is final for its key, and the next try comes slowly",
+            f"{status}: nothing was done under this key, and the next try comes slowly",
             http(MethodUnauthorized, status),
-            "final", Reason.UNAUTHORIZED, unauthorized(status), UNAUTHORIZED_RETRY,
+            "unused", Reason.UNAUTHORIZED, unauthorized(status), UNAUTHORIZED_RETRY,
         )
         for status in (401, 403)
     ),
@@ -257,14 +257,22 @@ FAILURES = [
         Failure(
             f"{status}: a person must look",
             http(MethodRejected, status),
-            "final", Reason.REJECTED, refuses(status), "resync",
+            "unused", Reason.REJECTED, refuses(status), "resync",
         )
         for status in (400, 422, 418)
+    ),
+    *(
+        Failure(
+            f"{status} that is stored will come back for ever",
+            http(MethodRejected, status, idem_status="stored"),
+            "final", Reason.REJECTED, refuses(status), "resync",
+        )
+        for status in (400, 422)
     ),
     Failure(
         "404 on a create is a refusal like any other",
         http(MethodNotFound, 404),
-        "final", Reason.REJECTED, refuses(404), "resync",
+        "unused", Reason.REJECTED, refuses(404), "resync",
     ),
     Failure(
         "a 2xx that says success: false may have been done, or not",
@@ -291,6 +299,8 @@ def test_what_a_failed_create_leaves(row: Failure) -> None:
     found, attempt = failed(whole, create, row.error)
     if row.key == "final":
         assert attempt == gen.attempt(revision=create.revision, ordinal=3)
+    elif row.key == "unused":
+        assert attempt == gen.attempt(revision=create.revision, ordinal=2)
     else:
         server_error = row.error.status is not None and row.error.status >= 500
         failing_since = gen.NOW if server_error else None
@@ -318,6 +328,9 @@ def test_what_is_tried_next(row: Failure) -> None:
     if row.key == "final":
         assert (following.ordinal, following.revision) == (1, create.revision)
         assert following.idempotency_key != create.idempotency_key
+    elif row.key == "unused":
+        assert following == create
+        assert following is not create, "it is decided anew: the value may be another by then"
     else:
         assert following is create
 
