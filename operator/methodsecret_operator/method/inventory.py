@@ -149,8 +149,8 @@ class Inventory:
 
     @property
     def judged(self) -> bool:
-        """Whether the last scan has been compared with what statuses name."""
-        return self._judged_at is not None and self._judged_at == self.scanned_at
+        """Whether the last scan has been compared with what statuses name; true where there is none to be."""
+        return self.refused or (self._judged_at is not None and self._judged_at == self.scanned_at)
 
     def judge(self, known: Collection[str]) -> set[str]:
         """Compare the ids that statuses name with what is there; return those that are not.

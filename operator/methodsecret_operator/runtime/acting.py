@@ -158,6 +158,10 @@ class Look:
             case Delete(id=secret_id):
                 return await self._delete(secret_id, snapshot, account)
             case Create():
+                if snapshot.object.status.id is not None and not account.inventory.judged:
+                    # Another account's API key may have come since the last resync.
+                    await drift.judge(account, cache=self._cache, gatherer=self._gatherer)
+                    return "again"
                 slot = self._turn(account)
                 if slot is None:
                     return "over"
@@ -177,7 +181,8 @@ class Look:
         match action:
             case Confirm(id=secret_id):
                 remote = await self._retrieve(account, secret_id)
-                if remote is None and deletion.forgets(snapshot, secret_id):
+                in_use = secret_id == snapshot.object.status.id
+                if remote is None and (in_use or deletion.forgets(snapshot, secret_id)):
                     await drift.judge(account, cache=self._cache, gatherer=self._gatherer)
                 self._evidence[secret_id] = remote
             case ListAnew(since=since):

@@ -347,6 +347,54 @@ async def test_what_was_found_of_an_object_is_not_said_of_its_successor(
         assert here.status["source"]["revision"] == gen.revision(metadata={"team": "x"})
 
 
+# --- an API key of another account ------------------------------------------------------------------
+
+
+ANOTHER = "sec_in_the_former_account"
+OLD_SOURCE = {"uid": gen.SECRET_UID, "revision": gen.revision(value="former"), "resourceVersion": "8000"}
+
+
+@pytest.mark.parametrize(
+    ("status", "annotations", "scanned", "reason"),
+    [
+        ({"source": OLD_SOURCE}, {}, False, "a changed value, before any list has been compared"),
+        ({"source": OLD_SOURCE}, {}, True, "a changed value, after another object's create has listed it"),
+        ({}, {gen.RECONCILE: "now"}, True, "the same value: its id is asked for, and is not there"),
+    ],
+)
+async def test_nothing_is_created_in_another_account(
+    kube: KubeClient,
+    server: KubeServer,
+    watch: MetadataWatch,
+    emulator: RunningEmulator,
+    *,
+    status: dict[str, Any],
+    annotations: dict[str, str],
+    scanned: bool,
+    reason: str,
+) -> None:
+    """The key may be another account's since the last resync; or since the process before this one."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        accounts._now = lambda: here.now
+        for number in range(5):
+            known = gen.raw_ready_status(id=f"{ANOTHER}{number}")
+            here.cache.observe(gen.raw_object(name=f"other-{number}", uid=f"uid {number}", status=known))
+        whole = gen.raw_ready_status(id=ANOTHER, **status)
+        here.put(gen.raw_object(status=whole, annotations=annotations))
+        here.cache.trust(KEY)
+        if scanned:
+            account = await accounts.account(base_url=emulator.url, api_key=API_KEY)
+            await account.inventory.ready()
+        for seconds in (0, 61, 61):
+            here.now += timedelta(seconds=seconds)
+            await here.reconciler.reconcile(KEY)
+            [ready] = [c for c in here.status["conditions"] if c["type"] == "Ready"]
+            assert ready["reason"] == "AccountChanged", reason
+        assert here.status["id"] == ANOTHER
+        assert await emulator.control.count("create") == 0
+
+
 # --- a list and a GET that contradict each other ----------------------------------------------------
 
 
@@ -379,7 +427,7 @@ async def test_a_404_of_hours_ago_is_not_the_first_of_two(
     """Where the object was ready in between, its id was there: what it was missing for is over."""
     key = API_KEY.get_secret_value()
     [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
-    await emulator.control.seed(5, metadata=dict(gen.marker(owner="a/b/c")), api_key=key)
+    others = await emulator.control.seed(5, metadata=dict(gen.marker(owner="a/b/c")), api_key=key)
     async with limited() as accounts:
         here = World(kube, server, watch, accounts, emulator.url)
         accounts._now = lambda: here.now
@@ -389,6 +437,9 @@ async def test_a_404_of_hours_ago_is_not_the_first_of_two(
         here.put(gen.raw_object(spec=spec, status=gen.raw_ready_status(id=there, superseded=[former])))
         here.cache.trust(KEY)
         inventory = (await accounts.account(base_url=emulator.url, api_key=API_KEY)).inventory
+        for number, other in enumerate(others):  # that its own id is missing, alone, is no other account
+            known = gen.raw_ready_status(id=other)
+            here.cache.observe(gen.raw_object(name=f"other-{number}", uid=f"uid {number}", status=known))
         await inventory.ready()
 
         async def listed_and_looked_at(**after: float) -> str:
