@@ -209,6 +209,11 @@ class Sentence(StrEnum):
         " check that the API key is of the same account as before. When the operator's"
         " DELETION_TIMEOUT_SECONDS are over, the object goes, and {id} stays where it is."
     )
+    ENVIRONMENT_CHANGED_AT_DELETION = (
+        "{id} belongs to {former}, and this object now asks for {environment}, which does not know it: set it"
+        " back. When the operator's DELETION_TIMEOUT_SECONDS are over, the object goes, and {id} stays where"
+        " it is."
+    )
     LISTED_AT_DELETION = (
         "Method lists {id}, but does not know it when asked: the operator asks again before it believes that."
         " When its DELETION_TIMEOUT_SECONDS are over, the object goes, and {id} stays where it is."

@@ -27,6 +27,7 @@ from methodsecret_operator.core.resource import (
 )
 from methodsecret_operator.core.snapshot import (
     MISSING_FOR,
+    AccountReady,
     Action,
     Confirm,
     Delete,
@@ -84,7 +85,16 @@ def _let_go(s: Snapshot, *, claimed: tuple[str, ...], elsewhere: tuple[str, ...]
     since = min((s.missing.get(secret_id, s.now) for secret_id in stay), default=s.now)
     if not stay or _timed_out(s, since):
         return SetFinalizer(present=False, undone=stay, claimed=claimed)
-    if elsewhere:
+    if elsewhere and (asked := _another_environment(s)) is not None:
+        said = finding(
+            s,
+            Reason.ACCOUNT_CHANGED,
+            Sentence.ENVIRONMENT_CHANGED_AT_DELETION,
+            id=elsewhere[0],
+            former=s.object.status.environment,
+            environment=asked,
+        )
+    elif elsewhere:
         said = finding(s, Reason.ACCOUNT_CHANGED, Sentence.IDS_MISSING_AT_DELETION, id=elsewhere[0])
     else:
         said = finding(s, Reason.PENDING, Sentence.LISTED_AT_DELETION, id=listed[0])
@@ -219,11 +229,19 @@ def _elsewhere(s: Snapshot, secret_id: str) -> bool:
     """Whether an id that Method does not know is not believed to be gone: it may be in another account."""
     status = s.object.status
     return (
-        s.account_changed
+        (s.account_changed or _another_environment(s) is not None)
         and s.evidence.get(secret_id, ACTIVE) is None
         and secret_id not in s.vanished
         and not (s.trusted and status.id == secret_id and status.status == DELETED)  # found out earlier
     )
+
+
+def _another_environment(s: Snapshot) -> str | None:
+    """Return the environment that is asked, where the status says that its ids are in another one."""
+    former = s.object.status.environment
+    if isinstance(s.account, AccountReady) and former not in (None, s.account.environment):
+        return s.account.environment
+    return None
 
 
 def _owned(s: Snapshot, remote: RemoteSecret) -> bool:

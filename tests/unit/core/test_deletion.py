@@ -14,6 +14,7 @@ from methodsecret_operator.core.decision import decide
 from methodsecret_operator.core.findings import finding, report
 from methodsecret_operator.core.resource import FINALIZER, SUPERSEDED_LIMIT, MethodSecret
 from methodsecret_operator.core.snapshot import (
+    AccountReady,
     Action,
     Confirm,
     Delete,
@@ -131,6 +132,12 @@ def held(snapshot: Snapshot, *, retry: float) -> Finding:
     return replace(said, retry=retry)
 
 
+def moved(since: float = 0.0, **world: Any) -> Snapshot:  # noqa: ANN401 - Snapshot's fields
+    """Return a deletion of what was stored in production, where the object asks for sandbox by now."""
+    apart: dict[str, Any] = {"account_changed": False, "account": AccountReady(environment="sandbox")}
+    return absent(since, **(apart | world))
+
+
 ELSEWHERE = [
     Row("another account's 404 is not believed", absent(), held(absent(), retry=60.0)),
     Row(
@@ -156,6 +163,31 @@ ELSEWHERE = [
         "a status that somebody has edited says nothing about that",
         absent(obj=gone(status="deleted"), trusted=False),
         held(absent(), retry=60.0),
+    ),
+    Row(
+        "nor is another environment's, where the id was never looked for",
+        moved(),
+        replace(
+            finding(
+                moved(),
+                Reason.ACCOUNT_CHANGED,
+                Sentence.ENVIRONMENT_CHANGED_AT_DELETION,
+                id=SECRET_ID,
+                former="production",
+                environment="sandbox",
+            ),
+            retry=60.0,
+        ),
+    ),
+    Row(
+        "until the time-out is over there as well: the id that stays is told",
+        moved(30.0, deletion_timeout=30.0),
+        SetFinalizer(present=False, undone=(SECRET_ID,)),
+    ),
+    Row(
+        "what the environment of today does know is deleted there",
+        moved(evidence={SECRET_ID: gen.remote(SECRET_ID)}),
+        Delete(SECRET_ID),
     ),
     Row(
         "others are deleted meanwhile",
