@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Final
 
-from methodsecret_operator.core import absence, adoption, deletion, identity, linking, publishing
+from methodsecret_operator.core import absence, adoption, deletion, identity, linking, outcome, publishing
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import adopted, finding, report, synced
 from methodsecret_operator.core.remote import ACTIVE, DELETED, RemoteSecret
@@ -38,9 +36,6 @@ from methodsecret_operator.core.snapshot import (
     Snapshot,
     SourceValue,
 )
-
-SERVER_ERROR_FOR: Final = timedelta(minutes=10)
-"""How long a key must have given nothing but failures not stored under it, before another is used."""
 
 
 def settled(
@@ -92,13 +87,16 @@ def _decide(s: Snapshot) -> Action:
         return Leave()
     if not _finalizer_right(obj):
         return SetFinalizer(present=obj.spec.deletion_policy is DeletionPolicy.DELETE)
-    if isinstance(s.account, Problem):
-        return report(s, s.account.reason, s.account.sentence, retry=s.account.retry)
-    if s.attempt is not None and s.attempt.unresolved is not None:
-        return _settle(s, s.attempt, s.attempt.unresolved)
-    if isinstance(s.source, Problem):
-        return report(s, s.source.reason, s.source.sentence, retry=s.source.retry)
-    return _decide_on_value(s, account=s.account, source=s.source)
+    account, source = s.account, s.source
+    if isinstance(account, Problem):
+        return report(s, account.reason, account.sentence, retry=account.retry)
+    if s.attempt is not None and (create := s.attempt.unresolved) is not None:
+        if (step := _settle(s, s.attempt, create)) is not None:
+            return step
+        s = replace(s, attempt=Attempt(revision=create.revision, ordinal=create.ordinal + 1, since=s.now))
+    if isinstance(source, Problem):
+        return report(s, source.reason, source.sentence, retry=source.retry)
+    return _decide_on_value(s, account=account, source=source)
 
 
 def created(s: Snapshot, create: Create, secret: RemoteSecret) -> Finding:
@@ -127,20 +125,11 @@ def _finalizer_right(obj: MethodSecret) -> bool:
     return (FINALIZER in obj.metadata.finalizers) == (obj.spec.deletion_policy is DeletionPolicy.DELETE)
 
 
-def other_key_from(attempt: Attempt) -> datetime | None:
-    """Return when a list has to have begun, at the earliest, for a create to go on with another key.
+def _settle(s: Snapshot, attempt: Attempt, create: Create) -> Action | None:
+    """Settle a create of unknown outcome: it may be in the inventory by now; else it is asked again.
 
-    That is after ten minutes of nothing but failures, and after the last try, for that may have been done.
-    None where the last one ended in silence: then only the same key can tell.
+    None where it is written off. Then the present value's turn comes, for this one Method may never take.
     """
-    if attempt.failing_since is None:
-        return None
-    patience_ends = attempt.failing_since + SERVER_ERROR_FOR
-    return max(patience_ends, attempt.tried_at or patience_ends)
-
-
-def _settle(s: Snapshot, attempt: Attempt, create: Create) -> Action:
-    """Settle a create of unknown outcome: it may be in the inventory by now; else it is asked again."""
     there = False
     for secret_id in _settling(s, create):
         if secret_id not in s.evidence:
@@ -149,12 +138,7 @@ def _settle(s: Snapshot, attempt: Attempt, create: Create) -> Action:
         if remote is not None and remote.status == ACTIVE and linking.ours(s, remote, create.revision):
             return created(s, create, remote)
         there = there or absence.contradicted(s, secret_id)
-    listed_since = other_key_from(attempt)
-    if listed_since is not None and s.scanned_at is not None and s.scanned_at >= listed_since and not there:
-        ordinal = create.ordinal + 1
-        key = identity.idempotency_key(uid=s.object.metadata.uid, revision=create.revision, ordinal=ordinal)
-        return replace(create, ordinal=ordinal, idempotency_key=key)
-    return create
+    return None if outcome.written_off(s, attempt) and not there else create
 
 
 def _settling(s: Snapshot, create: Create) -> Iterator[str]:

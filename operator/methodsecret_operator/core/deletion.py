@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from methodsecret_operator.core import absence, salvage
+from methodsecret_operator.core import absence, outcome, salvage
 from methodsecret_operator.core.conditions import Reason, Sentence
 from methodsecret_operator.core.findings import finding, report
 from methodsecret_operator.core.identity import Marker, revision_key_id
@@ -30,6 +30,7 @@ from methodsecret_operator.core.snapshot import (
     AccountReady,
     Action,
     Confirm,
+    Create,
     Delete,
     Finding,
     Leave,
@@ -63,10 +64,7 @@ def decide(s: Snapshot) -> Action:
             return SetFinalizer(present=False, undone=tuple(_ids(s)))
         again = _LONGEST_PAUSE if barred else _look_again(s, s.refused_since)
         return report(s, s.account.reason, s.account.sentence, retry=again)
-    unresolved = s.attempt.unresolved if s.attempt is not None else None
-    if unresolved is not None and not any(
-        marked.marker.uid == meta.uid and marked.marker.revision == unresolved.revision for marked in s.marked
-    ):
+    if (unresolved := _unresolved(s)) is not None:
         # What may have been created is found out first, or it could not be deleted.
         return unresolved
     claimed = tuple(secret_id for secret_id in _ids(s) if secret_id in s.claimed)
@@ -75,6 +73,21 @@ def decide(s: Snapshot) -> Action:
         if secret_id not in elsewhere and (action := _delete(s, secret_id)) is not None:
             return action
     return _let_go(s, claimed=claimed, elsewhere=elsewhere)
+
+
+def _unresolved(s: Snapshot) -> Create | None:
+    """Return the create whose outcome is not known, where no list shows it and it is not written off."""
+    if s.attempt is None or (create := s.attempt.unresolved) is None:
+        return None
+    others = s.object.status.condemned | s.claimed
+    found = any(
+        marked.marker.uid == s.object.metadata.uid
+        and marked.marker.revision == create.revision
+        and marked.status == ACTIVE
+        and marked.id not in others
+        for marked in s.marked
+    )
+    return None if found or outcome.written_off(s, s.attempt) else create
 
 
 def _let_go(s: Snapshot, *, claimed: tuple[str, ...], elsewhere: tuple[str, ...]) -> Action:

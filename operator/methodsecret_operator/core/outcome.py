@@ -1,7 +1,8 @@
-"""What to say, and what to remember, when a call to Method did not give what was asked for."""
+"""What to say, remember and believe when a call to Method did not give what was asked for."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Final
 
 from methodsecret_operator.core import absence
@@ -18,6 +19,9 @@ from methodsecret_operator.errors import (
 
 UNAUTHORIZED_RETRY: Final = 300.0
 """Seconds between tries with an API key that was refused; a changed key is tried at once."""
+
+SERVER_ERROR_FOR: Final = timedelta(minutes=10)
+"""How long a key must have given nothing but failures not stored under it, before another is used."""
 
 _SERVER_ERROR: Final = 500
 
@@ -69,6 +73,24 @@ def gone(snapshot: Snapshot, create: Create, secret_id: str, *, deleted: bool) -
         pending=PendingCreate(revision=attempt.revision, ordinal=attempt.ordinal),
     )
     return said, attempt
+
+
+def other_key_from(attempt: Attempt) -> datetime | None:
+    """Return when a list has to have begun, at the earliest, for a create to go on with another key.
+
+    That is after ten minutes of nothing but failures, and after the last try, for that may have been done.
+    None where the last one ended in silence: then only the same key can tell.
+    """
+    if attempt.failing_since is None:
+        return None
+    patience_ends = attempt.failing_since + SERVER_ERROR_FOR
+    return max(patience_ends, attempt.tried_at or patience_ends)
+
+
+def written_off(snapshot: Snapshot, attempt: Attempt) -> bool:
+    """Whether a create of unknown outcome counts as not done, where the last list does not show it."""
+    since = other_key_from(attempt)
+    return since is not None and snapshot.scanned_at is not None and snapshot.scanned_at >= since
 
 
 def unconfirmed(snapshot: Snapshot, error: MethodError) -> Finding:

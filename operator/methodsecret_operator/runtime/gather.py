@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from methodsecret_operator.core import identity, orphans, salvage
 from methodsecret_operator.core.conditions import Reason, Sentence
-from methodsecret_operator.core.decision import SERVER_ERROR_FOR, other_key_from
 from methodsecret_operator.core.identity import DigestKey
+from methodsecret_operator.core.outcome import SERVER_ERROR_FOR, other_key_from
 from methodsecret_operator.core.remote import ACTIVE, RemoteSecret
 from methodsecret_operator.core.resource import Environment, MethodSecret
 from methodsecret_operator.core.snapshot import (
@@ -201,18 +201,16 @@ class Gatherer:
         if account.inventory.current and deleted is None and not unresolved:
             return snapshot
         await account.inventory.ready()
+        passed: list[datetime] = []
+        if attempt is not None and unresolved:
+            settling = (attempt.since + SETTLE_BY_SCAN_AFTER, attempt.since + SERVER_ERROR_FOR)
+            moments = (*settling, other_key_from(attempt))
+            passed = [moment for moment in moments if moment is not None and moment <= snapshot.now]
         if deleted is not None:
             # By our own clock: the server's may be ahead, and a scan "since" the future would never do.
-            await account.inventory.scan(since=deleting_since or snapshot.now)
-        elif attempt is not None and attempt.unresolved is not None:
-            moments = (
-                attempt.since + SETTLE_BY_SCAN_AFTER,
-                attempt.since + SERVER_ERROR_FOR,
-                other_key_from(attempt),
-            )
-            passed = [moment for moment in moments if moment is not None and moment <= snapshot.now]
-            if passed:
-                await account.inventory.scan(since=max(passed))
+            passed.append(deleting_since or snapshot.now)
+        if passed:
+            await account.inventory.scan(since=max(passed))
         return self.with_inventory(snapshot, account)
 
     def with_inventory(self, snapshot: Snapshot, account: Account) -> Snapshot:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from methodsecret_operator.core import decision, deletion, identity, linking, outcome, status
-from methodsecret_operator.core.decision import SERVER_ERROR_FOR
+from methodsecret_operator.core.outcome import SERVER_ERROR_FOR
 from methodsecret_operator.core.snapshot import Action, Attempt, Create, Snapshot
 from methodsecret_operator.method.inventory import Inventory
 from tests.faults.model.machine import WORLDS, Machine
@@ -89,7 +89,7 @@ def _own_key(**rest: Any) -> str:  # noqa: ANN401 - handed through
     return _key(**rest) + str(id(asyncio.get_running_loop()))  # a process of the model has a loop of its own
 
 
-def _lists_are_believed(s: Snapshot, attempt: Attempt, create: Create) -> Action:
+def _lists_are_believed(s: Snapshot, attempt: Attempt, create: Create) -> Action | None:
     long_ago = attempt.since - SERVER_ERROR_FOR
     return _settle(s, replace(attempt, failing_since=long_ago, tried_at=None), create)
 

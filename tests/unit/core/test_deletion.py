@@ -40,6 +40,7 @@ GONE = gen.remote(SECRET_ID, status="deleted")
 OURS = gen.remote(SECRET_ID)
 UNRESOLVED = gen.create()
 OPEN = gen.attempt(ordinal=0, unresolved=UNRESOLVED)
+FAILING = replace(OPEN, failing_since=gen.later(minutes=-11), tried_at=gen.later(seconds=-10))
 
 # The object's deletionTimestamp is 60.25 s before gen.NOW; the API key is refused for longer.
 REFUSED_SINCE = gen.NOW - timedelta(hours=1)
@@ -305,6 +306,35 @@ UNSETTLED = [
     ),
     Row("another's is not it", deleted(attempt=OPEN, marked=(gen.marked(uid="x"),)), UNRESOLVED),
     Row("another value is not it", deleted(attempt=OPEN, marked=(gen.marked(revision=OTHER),)), UNRESOLVED),
+    Row(
+        "nor one whose DELETE was ever sent: that is none of this create",
+        deleted(
+            gone(superseded=[old(id="sec_marked1", revision=gen.revision(), deleting=True)]),
+            attempt=OPEN,
+            marked=(gen.marked(),),
+        ),
+        UNRESOLVED,
+    ),
+    Row(
+        "nor one that another object goes by",
+        deleted(attempt=OPEN, marked=(gen.marked(),), claimed=frozenset({"sec_marked1"})),
+        UNRESOLVED,
+    ),
+    Row(
+        "nor one that was not active when it was listed",
+        deleted(attempt=OPEN, marked=(gen.marked(status="frozen"),)),
+        UNRESOLVED,
+    ),
+    Row(
+        "nothing but failures for ten minutes, and a list from after the last: it was not made",
+        deleted(attempt=FAILING, scanned_at=gen.NOW),
+        Confirm(SECRET_ID),
+    ),
+    Row(
+        "a list from before the last try might have missed it",
+        deleted(attempt=FAILING, scanned_at=gen.later(seconds=-11)),
+        UNRESOLVED,
+    ),
     Row("a settled one asks for nothing", deleted(attempt=gen.attempt()), Confirm(SECRET_ID)),
 ]
 

@@ -611,8 +611,9 @@ OPEN: dict[str, Any] = {
         revision=OTHER, ordinal=0, since=SINCE, unresolved=FORMER_CREATE, failing_since=SINCE
     )
 }
+AS_IT_WAS: dict[str, Any] = {"source": gen.source("former value"), **OPEN}
 NEXT = replace(
-    FORMER_CREATE,
+    gen.create(gen.snapshot(source=gen.source("former value"))),
     ordinal=1,
     idempotency_key=identity.idempotency_key(uid=UID, revision=OTHER, ordinal=1),
 )
@@ -660,8 +661,22 @@ SETTLING = [
     ),
     Row(
         "5xx for ten minutes, and a scan from after that without it: another key",
-        gen.snapshot(**OPEN, scanned_at=SINCE + TEN),
+        gen.snapshot(**AS_IT_WAS, scanned_at=SINCE + TEN),
         NEXT,
+    ),
+    Row(
+        "and where the value has changed since, that one's turn comes: the former may never be taken",
+        gen.snapshot(**OPEN, scanned_at=SINCE + TEN),
+        CREATE,
+    ),
+    Row(
+        "where there is none any more, nothing is made",
+        gen.snapshot(
+            **OPEN,
+            scanned_at=SINCE + TEN,
+            source=Problem(Reason.SOURCE_NOT_FOUND, Sentence.SOURCE_NOT_FOUND),
+        ),
+        (Reason.SOURCE_NOT_FOUND, Sentence.SOURCE_NOT_FOUND, None),
     ),
     Row(
         "unless that scan shows it, though a GET does not know it: it may be there",
@@ -692,8 +707,9 @@ SETTLING = [
     Row(
         "if it is ours",
         gen.snapshot(
-            SETTLED_BY_OTHER,
-            **OPEN,
+            gen.synced(status={"source": {**FORMER_SOURCE, "revision": OTHER}}),
+            trusted=False,
+            **AS_IT_WAS,
             scanned_at=SINCE + TEN,
             evidence={gen.SECRET_ID: gen.remote(gen.SECRET_ID, metadata=None)},
         ),
@@ -702,7 +718,7 @@ SETTLING = [
     Row(
         "one that is known to be missing is not asked for again and again",
         gen.snapshot(SETTLED_BY_OTHER, **OPEN, scanned_at=SINCE + TEN, missing={gen.SECRET_ID: SINCE}),
-        NEXT,
+        CREATE,
     ),
     Row(
         "a scan that began a second earlier might have missed it",
@@ -733,6 +749,7 @@ SETTLING = [
     Row(
         "one from after it does",
         gen.snapshot(
+            source=gen.source("former value"),
             attempt=replace(OPEN["attempt"], tried_at=SINCE + TEN + timedelta(seconds=1)),
             scanned_at=SINCE + TEN + timedelta(seconds=1),
         ),

@@ -347,6 +347,49 @@ async def test_what_was_found_of_an_object_is_not_said_of_its_successor(
         assert here.status["source"]["revision"] == gen.revision(metadata={"team": "x"})
 
 
+# --- creates of open outcome that come to no end by themselves -------------------------------------
+
+
+async def test_a_value_that_method_never_takes_can_be_corrected(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """Its create comes first, but not for ever: after ten minutes of 5xx the present value has its turn."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        accounts._now = lambda: here.now
+        here.put(gen.raw_object())
+        fault = await emulator.control.add_fault("create", "status", status=500, count=None)
+        await here.reconciler.reconcile(KEY)
+        server.put_secret("acme", {"api-key": b"a value that works"})
+        for seconds, keys in ((300, 1), (299, 1), (1, 2)):
+            here.now += timedelta(seconds=seconds)
+            if keys == 2:
+                await emulator.control.remove_fault(fault)
+            await here.reconciler.reconcile(KEY)
+            sent = await emulator.control.requests(operation="create")
+            assert len({request["idempotency_key"] for request in sent}) == keys, seconds
+        assert await emulator.control.has_value("a value that works") == [here.status["id"]]
+
+
+async def test_a_deletion_does_not_wait_for_ever_for_a_create_that_is_refused(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        accounts._now = lambda: here.now
+        spec = gen.raw_spec(deletionPolicy="Delete")
+        here.put(gen.raw_object(finalizers=(FINALIZER,), spec=spec))
+        await emulator.control.add_fault("create", "reset_before")
+        await here.reconciler.reconcile(KEY)
+        await emulator.control.add_fault("create", "status", status=422, count=None)
+        here.put(gen.raw_object(version=500, deleted=True, finalizers=(FINALIZER,), spec=spec))
+        for seconds, finalizers in ((0, [FINALIZER]), (599, [FINALIZER]), (2, [])):
+            here.now += timedelta(seconds=seconds)
+            await here.reconciler.reconcile(KEY)
+            assert server.documents[PATH]["metadata"]["finalizers"] == finalizers, seconds
+        assert await emulator.control.secrets() == []
+
+
 # --- an API key of another account ------------------------------------------------------------------
 
 
