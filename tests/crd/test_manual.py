@@ -77,6 +77,8 @@ def test_field_selectors(control_plane: ControlPlane, namespace: str) -> None:
     for selector, found in (
         ("status.id=sec_new", ["mine"]),
         ("status.id!=sec_new", ["other"]),
+        ("spec.adopt.id=sec_abc", ["mine"]),
+        ("spec.adopt.id=sec_new", []),
         ("spec.valueFrom.secretKeyRef.name=other", ["other"]),
         ("spec.valueFrom.secretKeyRef.name=acme", ["mine"]),
         ("spec.valueFrom.secretKeyRef.name=neither", []),

@@ -6,6 +6,9 @@ import asyncio
 import json
 from typing import Any, Final
 
+import pytest
+
+from tests.integration.canary import CANARY
 from tests.integration.conftest import SYSTEM
 from tests.integration.world import World, ready
 
@@ -116,6 +119,85 @@ async def test_only_what_nobody_stands_behind_is_listed_and_deleted(world: World
     assert ids["retained"] in await _active(world)
     await world.command("orphans", *NOW, "--delete", "--all", "--yes", CLUSTER_NAME=CLUSTER, NAMESPACES="")
     assert await _active(world) == before - {own, ids["former"], ids["retained"], ids["elsewhere"]}
+
+
+async def _orphaned(world: World, *names: str) -> list[str]:
+    """Leave a secret at Method by each of these objects, which are gone again, as the operator is."""
+    operator = await world.start_operator(CLUSTER_NAME=CLUSTER)
+    world.secret()
+    for name in names:
+        world.method_secret(name)
+    ids = [(await world.until(ready(), name))["status"]["id"] for name in names]
+    await asyncio.to_thread(operator.stop)
+    for name in names:
+        world.delete(name)
+    return ids
+
+
+async def test_what_has_changed_since_the_list_is_not_deleted(world: World) -> None:
+    names = ("wanted", "shown", "edited", "taken", "newer", "left")
+    wanted, shown, edited, taken, newer, left = ids = await _orphaned(world, *names)
+    kept = await _active(world)
+    held = await world.control.add_fault("retrieve", "hold")
+    deleting = asyncio.create_task(_orphans(world, *NOW, "--delete", *ids, code=1))
+    await world.control.wait_held(held)
+    # As a person does, or another program, while the question waits for its answer.
+    world.method_secret("mover", source="comes-later", adopt={"id": wanted})
+    labels = {"app.kubernetes.io/managed-by": "methodsecret-operator"}
+    config_map = {"metadata": {"name": "left", "labels": labels}, "data": {"id": shown}}
+    world.apply("configmaps", {"apiVersion": "v1", "kind": "ConfigMap", **config_map})
+    world.method_secret("another", source="comes-later")
+    world.edit_status("another", published=[{"configMap": "ids", "id": edited}])
+    await world.control.change_secret(taken, metadata={"team": "x"})
+    await world.control.change_secret(newer, status="frozen")
+    await world.control.release(held)
+    done = await deleting
+    named = "a MethodSecret or a ConfigMap names it by now"
+    assert done["notDeleted"] == {
+        wanted: named,
+        shown: named,
+        edited: named,
+        taken: "its marker is another than in the list",
+        newer: "it is of an unknown status, age or owner by now",
+    }
+    assert done["deleted"] == [left]
+    assert await world.control.count("delete") == 1
+    assert await _active(world) == kept - {left, newer}
+
+
+async def test_what_was_adopted_and_has_become_a_former_secret_is_not_deleted(world: World) -> None:
+    (secret_id,) = await _orphaned(world, "before")
+    held = await world.control.add_fault("retrieve", "hold")
+    deleting = asyncio.create_task(_orphans(world, *NOW, "--delete", secret_id, code=1))
+    await world.control.wait_held(held)
+    await world.start_operator(CLUSTER_NAME=CLUSTER)
+    world.method_secret("after", adopt={"id": secret_id})
+    await world.until(ready("Adopted"), "after")
+    world.secret(value=f"{CANARY}-2")
+    world.method_secret("after")
+    after = await world.until(lambda obj: ready()(obj) and obj["status"]["id"] != secret_id, "after")
+    assert [former["id"] for former in after["status"]["superseded"]] == [secret_id]
+    assert "adopt" not in after["spec"]
+    await world.control.release(held)
+    assert (await deleting)["notDeleted"] == {secret_id: "a MethodSecret or a ConfigMap names it by now"}
+    assert await world.control.count("delete") == 0
+
+
+@pytest.mark.parametrize("by_status", [False, True], ids=["spec.adopt.id", "status.id"])
+async def test_what_gets_an_id_after_the_last_list_is_asked_about(world: World, *, by_status: bool) -> None:
+    first, second = await _orphaned(world, "first", "second")
+    held = await world.control.add_fault("retrieve", "hold", skip=1)
+    deleting = asyncio.create_task(_orphans(world, *NOW, "--delete", first, second, code=1))
+    await world.control.wait_held(held)  # after the list that the first was deleted by
+    if by_status:
+        world.method_secret("after", source="comes-later")
+        world.edit_status("after", id=second)
+    else:
+        world.method_secret("after", source="comes-later", adopt={"id": second})
+    await world.control.release(held)
+    done = await deleting
+    assert done["deleted"] == [first]
+    assert done["notDeleted"] == {second: "a MethodSecret or a ConfigMap names it by now"}
 
 
 async def test_what_cannot_be_looked_at_is_said_to_be_not_judged(world: World) -> None:

@@ -148,20 +148,23 @@ async def _delete(
 async def delete(surveyor: Surveyor, survey: Survey, found: Found) -> str | None:
     """Delete an orphan if it still is one; return why not, or None.
 
-    Method is asked first, the cluster last: the object may have been applied again since.
+    Method is asked first, the cluster last: the object may have been applied again since, or another one that
+    adopts it. All of it is asked when the DELETE has its turn, for which it may wait for a minute.
     """
     client, secret_id = found.place.account.client, found.secret.id
     try:
-        now = await client.retrieve(secret_id)
-        if Marker.read(now.metadata) != found.marker:
-            return "its marker is another than in the list"
-        if (verdict := orphans.judge(now, survey.view)) is not Verdict.ORPHAN:
-            return f"it is {verdict} by now"
-        if await surveyor.named_by_somebody(secret_id):
-            return "a MethodSecret names it by now"
-        if await surveyor.alive(found.owner) is not False:
-            return f"MethodSecret {found.owner.key} exists by now"
-        await client.delete(secret_id)
+        with await client.writes.acquire() as slot:
+            now = await client.retrieve(secret_id)
+            if Marker.read(now.metadata) != found.marker:
+                return "its marker is another than in the list"
+            # By the view of the survey: what may have come in the cluster since is asked below.
+            if (verdict := orphans.judge(now, survey.view)) is not Verdict.ORPHAN:
+                return f"it is {verdict} by now"
+            if await surveyor.named_by_somebody(secret_id):
+                return "a MethodSecret or a ConfigMap names it by now"
+            if await surveyor.alive(found.owner) is not False:
+                return f"MethodSecret {found.owner.key} exists by now"
+            await client.delete(secret_id, slot=slot)
     except MethodNotFound:
         return None  # somebody else has deleted it
     except (MethodError, KubeError) as error:

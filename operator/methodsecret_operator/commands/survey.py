@@ -3,6 +3,9 @@
 Method first, then the cluster: what was in the list at Method existed before the objects were listed, so
 the object that it was made for is among them, or is gone. Then each owner that seems to be gone is asked for
 by name. What cannot be read is noted as not judged. Nothing is changed here.
+
+A survey ages: a person thinks, and thousands of deletions take minutes. What the cluster has to say of one
+secret right before it is deleted is asked here too.
 """
 
 from __future__ import annotations
@@ -30,7 +33,16 @@ from methodsecret_operator.method.inventory import pages
 from methodsecret_operator.runtime import startup
 from methodsecret_operator.settings import Settings
 
+FRESH: Final = timedelta(seconds=5)
+"""How long a list of what the cluster names serves for one deletion after the other.
+
+Of 10,000 objects one takes some two seconds: too long for each of thousands of ids.
+"""
+
 _FORBIDDEN: Final = 403
+_SELECTED: Final = ("status.id", "spec.adopt.id")
+"""Where an id gets into an object, and the server selects by it: the CRD's selectableFields."""
+
 Documents = list[Mapping[str, Any]]
 
 
@@ -73,6 +85,8 @@ class Surveyor:
         self._clock = clock
         self._min_age = min_age
         self._hidden: dict[str, Unjudged] = {}  # namespaces that may not be listed
+        self._named: frozenset[str] = frozenset()
+        self._named_at: datetime | None = None  # when that was last read; the survey itself does not count
 
     async def survey(self) -> Survey:
         """Look at everything. Raises OperatorError where nothing could be judged."""
@@ -120,13 +134,37 @@ class Surveyor:
         return True
 
     async def named_by_somebody(self, secret_id: str) -> bool:
-        """Ask whether an object's status names this id as the one in use. Raises KubeError."""
-        for namespace in self._settings.namespaces or (None,):
-            if namespace in self._hidden:
-                continue
-            async for _ in self._kube.list_methodsecrets(namespace, selector=f"status.id={secret_id}"):
-                return True
+        """Ask whether an object, or a ConfigMap of ours, names this id by now. Raises KubeError.
+
+        Only a list shows every place where one may stand (core.orphans.named). It may be a moment old
+        (FRESH), so the server is then asked for the two fields by which an id gets into an object. What is
+        left: an object that got it, went on to another id and lost `spec.adopt`, all since that list; one
+        whose status somebody has edited or restored since; one that is written after the last answer.
+        """
+        now = self._clock()
+        # Time of day goes on while a machine sleeps; put back, it must not keep an old list young.
+        if self._named_at is None or not timedelta(0) <= now - self._named_at < FRESH:
+            self._named, self._named_at = await self._names(), now
+        if secret_id in self._named:
+            return True
+        for namespace in self._looked_at():
+            for path in _SELECTED:
+                async for _ in self._kube.list_methodsecrets(namespace, selector=f"{path}={secret_id}"):
+                    return True
         return False
+
+    async def _names(self) -> frozenset[str]:
+        """Read every id that is named in the cluster. Raises KubeError."""
+        shown, _ = await self._published()
+        named = set(shown)
+        for namespace in self._looked_at():
+            async for document in self._kube.list_methodsecrets(namespace):
+                named.update(orphans.named(document))
+        return frozenset(named)
+
+    def _looked_at(self) -> list[str | None]:
+        """Return the namespaces that the survey could list; None stands for all of them."""
+        return [one for one in self._settings.namespaces or (None,) if one not in self._hidden]
 
     async def _judge(self, survey: Survey, listed: Mapping[str, tuple[RemoteSecret, Place]]) -> None:
         alive: dict[Owner, bool | None] = {}

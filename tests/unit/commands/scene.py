@@ -13,10 +13,11 @@ from methodsecret_operator.commands.survey import Surveyor
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Accounts
 from tests.unit import gen
-from tests.unit.runtime.kube_server import KubeServer
+from tests.unit.runtime.kube_server import SERVED, KubeServer
 
 HOME: Final = "methodsecret-system"
 OWN_KEY: Final = "sk_own"
+METHODSECRETS: Final = f"{SERVED}/methodsecrets"
 CONFIGMAPS: Final = "/api/v1/configmaps"
 
 

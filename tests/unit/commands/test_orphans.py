@@ -1,7 +1,8 @@
-"""`orphans`: how a survey is told, and when all may be deleted at one word. The rest is on real servers."""
+"""`orphans`: how a survey is told, and when something may be deleted. The rest is on real servers."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,8 +12,10 @@ import pytest
 from methodsecret_operator import __main__ as command_line
 from methodsecret_operator.commands import orphans
 from methodsecret_operator.commands.places import Unjudged
-from methodsecret_operator.commands.survey import Survey
+from methodsecret_operator.commands.survey import FRESH, Survey
 from methodsecret_operator.core.orphans import Verdict
+from tests.unit import gen
+from tests.unit.commands.scene import Scene
 from tests.unit.core.test_orphans import HERE, VIEW
 
 CANARY = "CANARY-7f3a"
@@ -81,3 +84,22 @@ def test_a_survey_without_orphans_says_what_was_there_and_what_was_not_judged() 
         "Not orphans: 3 in use",
         "Not judged: namespace a: list: HTTP 403",
     ]
+
+
+async def test_everything_is_asked_when_the_delete_has_its_turn(scene: Scene) -> None:
+    secret_id = await scene.seed()
+    surveyor = scene.surveyor(writes_per_minute="1")
+    survey = await surveyor.survey()
+    found = survey.orphans[secret_id]
+    writes = found.place.account.client.writes
+    with await writes.acquire():
+        deleting = asyncio.create_task(orphans.delete(surveyor, survey, found))
+        await asyncio.sleep(0)
+        assert writes.waiting == 1
+        scene.server.put_list(gen.raw_object(name="after", spec=gen.raw_spec(adopt={"id": secret_id})))
+    assert await deleting == "a MethodSecret or a ConfigMap names it by now"
+    assert await scene.emulator.control.count("delete") == 0
+    scene.server.put_list()
+    scene.now += FRESH
+    assert await orphans.delete(surveyor, survey, found) is None, "the turn was given back, not lost"
+    assert await scene.emulator.control.count("delete") == 1

@@ -1,9 +1,10 @@
-"""The survey of `orphans`: every sentence for what it could not judge."""
+"""The survey: every sentence for what it could not judge, and what is asked once more before a deletion."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -11,9 +12,11 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from methodsecret_operator.commands.places import Unjudged
+from methodsecret_operator.commands.survey import FRESH
 from methodsecret_operator.core import identity
+from methodsecret_operator.errors import KubeForbidden
 from tests.unit import gen
-from tests.unit.commands.scene import CONFIGMAPS, Scene
+from tests.unit.commands.scene import CONFIGMAPS, METHODSECRETS, Scene
 from tests.unit.runtime.kube_server import SERVED
 
 NONE: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -21,6 +24,7 @@ OWN: Final = "the operator's own API key"
 THEIRS: Final = f"Secret {gen.NAMESPACE}/method, key token"
 OTHERS_KEY: Final = gen.revision(key=identity.DigestKey(b"another digest key for tests"))
 MARS: Final = gen.own_account() | {"environment": "mars"}
+X: Final = "sec_x"
 
 
 class Row(NamedTuple):
@@ -164,3 +168,78 @@ async def test_an_account_that_comes_while_the_others_are_listed_is_not_judged(s
     scene.server.put_list(gen.raw_object(spec=gen.raw_spec(account=gen.own_account())))
     await scene.emulator.control.release(held)
     assert (await looking).unjudged == [Unjudged(what=THEIRS, why="it came while the others were listed")]
+
+
+# --- right before a deletion ------------------------------------------------------------------------
+
+
+FORMER: Final = {"id": "sec_y", "superseded": [{"id": X, "supersededAt": gen.EARLIER}]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"spec": gen.raw_spec(adopt={"id": X})}, "an object that wants it"),
+        ({"status": gen.raw_ready_status(id=X)}, "one that goes by it"),
+        ({"status": FORMER}, "one that went by it before"),
+        ({"status": {"published": [{"configMap": "ids", "id": X}]}}, "one that shows it"),
+        ({"status": {"id": X, "surprise": 1}, "spec": {"surprise": 1}}, "one of another version's CRD"),
+    ],
+)
+async def test_every_place_where_an_object_names_an_id_counts(
+    scene: Scene, changed: dict[str, Any], reason: str
+) -> None:
+    surveyor = scene.surveyor()
+    await surveyor.survey()
+    scene.server.put_list(gen.raw_object(**changed))
+    assert await surveyor.named_by_somebody(X), reason
+    assert not await surveyor.named_by_somebody("sec_another"), reason
+
+
+async def test_what_a_configmap_shows_counts(scene: Scene) -> None:
+    surveyor = scene.surveyor()
+    scene.put_configmaps(X)
+    assert await surveyor.named_by_somebody(X)
+
+
+@pytest.mark.parametrize(
+    ("since", "seen", "reason"),
+    [
+        (FRESH - timedelta(milliseconds=1), False, "it serves for one deletion after the other"),
+        (FRESH, True, "it is too old"),
+        (timedelta(milliseconds=-1), True, "the clock was put back: nobody knows how old it is"),
+    ],
+)
+async def test_a_list_serves_for_a_moment(scene: Scene, since: timedelta, *, seen: bool, reason: str) -> None:
+    surveyor = scene.surveyor()
+    assert not await surveyor.named_by_somebody(X)
+    scene.server.put_list(gen.raw_object(status=FORMER))
+    scene.now += since
+    assert await surveyor.named_by_somebody(X) is seen, reason
+
+
+@pytest.mark.parametrize(
+    "changed", [{"spec": gen.raw_spec(adopt={"id": X})}, {"status": gen.raw_ready_status(id=X)}]
+)
+async def test_what_gets_an_id_in_that_moment_is_asked_about(scene: Scene, changed: dict[str, Any]) -> None:
+    surveyor = scene.surveyor()
+    assert not await surveyor.named_by_somebody(X)
+    scene.server.put_list(gen.raw_object(**changed))
+    assert await surveyor.named_by_somebody(X)
+
+
+async def test_only_namespaces_of_the_survey_are_asked_and_each_must_answer(scene: Scene) -> None:
+    for namespace in ("a", "b", "c"):
+        scene.server.put_list(namespace=namespace)
+        scene.put_configmaps(namespace=namespace)
+    scene.server.faults[f"GET {SERVED}/namespaces/c/methodsecrets"] = [403] * 9
+    surveyor = scene.surveyor(namespaces="a,b,c")
+    await surveyor.survey()
+    assert not await surveyor.named_by_somebody(X)
+    assert f"GET {METHODSECRETS}" not in scene.server.seen
+    scene.now += FRESH
+    scene.server.faults[f"GET {SERVED}/namespaces/b/methodsecrets"] = [403]
+    with pytest.raises(KubeForbidden):
+        await surveyor.named_by_somebody(X)
+    scene.server.put_list(gen.raw_object(namespace="b", status=FORMER), namespace="b")
+    assert await surveyor.named_by_somebody(X), "a list that failed is none"

@@ -67,6 +67,8 @@ class KubeServer:
         if request.method == "PATCH":
             return self._patch(request.path.removesuffix("/status"), json.loads(await request.read()))
         found = self.documents.get(request.path)
+        if found and (selector := request.query.get("fieldSelector")):
+            found = found | {"items": [one for one in found["items"] or () if _selected(one, selector)]}
         return web.json_response(
             found or {"kind": "Status", "reason": "NotFound"}, status=200 if found else 404
         )
@@ -107,6 +109,15 @@ class KubeServer:
             if operation["op"] == "remove":
                 del holder[place]
         return web.json_response(stored)
+
+
+def _selected(document: Mapping[str, Any], selector: str) -> bool:
+    """Whether `path=text` selects an object."""
+    path, _, wanted = selector.partition("=")
+    found: Any = document
+    for name in path.split("."):
+        found = found.get(name) or {}
+    return bool(found == wanted)
 
 
 def _merged(former: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
