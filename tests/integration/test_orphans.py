@@ -135,10 +135,13 @@ async def _orphaned(world: World, *names: str) -> list[str]:
 
 
 async def test_what_has_changed_since_the_list_is_not_deleted(world: World) -> None:
-    names = ("wanted", "shown", "edited", "taken", "newer", "left")
-    wanted, shown, edited, taken, newer, left = ids = await _orphaned(world, *names)
+    names = ("wanted", "shown", "edited", "taken", "newer", "unknown", "refused", "left")
+    wanted, shown, edited, taken, newer, unknown, refused, left = ids = await _orphaned(world, *names)
     kept = await _active(world)
     held = await world.control.add_fault("retrieve", "hold")
+    for operation, name in (("retrieve", "unknown"), ("delete", "refused")):
+        match = {"k8s_owner": f"{CLUSTER}/{world.namespace}/{name}"}
+        await world.control.add_fault(operation, "status", status=404, match=match)
     deleting = asyncio.create_task(_orphans(world, *NOW, "--delete", *ids, code=1))
     await world.control.wait_held(held)
     # As a person does, or another program, while the question waits for its answer.
@@ -152,16 +155,19 @@ async def test_what_has_changed_since_the_list_is_not_deleted(world: World) -> N
     await world.control.change_secret(newer, status="frozen")
     await world.control.release(held)
     done = await deleting
-    named = "a MethodSecret or a ConfigMap names it by now"
+    named, unheard = "a MethodSecret or a ConfigMap names it by now", "Method does not know it when asked"
+    unheard += ", though its list had it: run the command again later"
     assert done["notDeleted"] == {
         wanted: named,
         shown: named,
         edited: named,
         taken: "its marker is another than in the list",
         newer: "it is of an unknown status, age or owner by now",
+        unknown: unheard,
+        refused: unheard,
     }
     assert done["deleted"] == [left]
-    assert await world.control.count("delete") == 1
+    assert await world.control.count("delete") == 2, "one more was sent, to which Method said 404"
     assert await _active(world) == kept - {left, newer}
 
 

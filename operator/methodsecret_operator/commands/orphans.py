@@ -35,6 +35,8 @@ RETAINED: Final = (
     " takes them over when it is applied again. They look like forgotten ones: delete only what nobody uses."
 )
 
+NOT_KNOWN: Final = "Method does not know it when asked, though its list had it: run the command again later"
+"""A 404 does not outweigh a list (decision 14); what somebody else has deleted is soon in none."""
 
 _DURATION: Final = TypeAdapter[str](Duration)
 
@@ -166,7 +168,7 @@ async def delete(surveyor: Surveyor, survey: Survey, found: Found) -> str | None
                 return f"MethodSecret {found.owner.key} exists by now"
             await client.delete(secret_id, slot=slot)
     except MethodNotFound:
-        return None  # somebody else has deleted it
+        return NOT_KNOWN
     except (MethodError, KubeError) as error:
         return str(error)
     return None
