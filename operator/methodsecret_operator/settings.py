@@ -235,6 +235,11 @@ class Settings(BaseSettings):
         description="work only while holding a Lease, so that of several replicas one is active",
         json_schema_extra=_worded("true in a cluster, false outside"),
     )
+    lease_name: DnsName = Field(
+        "methodsecret-operator",
+        description="Lease in the operator's namespace; of those that name the same one, one works, so give"
+        " another to an operator of other namespaces",
+    )
     lease_seconds: int = Field(
         15,
         ge=3,

@@ -77,6 +77,21 @@ def without_hooks(objects: Objects) -> Objects:
     return [obj for obj in objects if "helm.sh/hook" not in obj["metadata"].get("annotations", {})]
 
 
+def rights(objects: Objects) -> Objects:
+    """Return what says who the operator is and what it may do: ServiceAccounts, roles and bindings."""
+    return [obj for obj in objects if obj["kind"] == "ServiceAccount" or "Role" in obj["kind"]]
+
+
+def settings_given(objects: Objects) -> dict[str, Any]:
+    """Return the settings that the Deployment gives in so many words, for a process beside others."""
+    container = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    return {
+        entry["name"].removeprefix("METHODSECRET_"): entry["value"]
+        for entry in container["env"]
+        if "value" in entry and entry["name"] != "METHODSECRET_HEALTH_PORT"
+    }
+
+
 def applied(plane: ControlPlane, objects: Objects, *args: str) -> str:
     """Apply objects as the administrator, strictly: an unknown field is an error."""
     return plane.run_kubectl(

@@ -17,7 +17,7 @@ import pytest
 
 from method_emulator.control_client import EmulatorControl
 from method_emulator.process import EmulatorProcess
-from tests.deploy.conftest import Objects, Render, applied, only
+from tests.deploy.conftest import Objects, Render, applied, rights, settings_given
 from tests.integration.canary import CANARY, leaks
 from tests.integration.world import World, ready
 from tests.rbac_questions import DIGEST_KEY, KIND, LEASE, LEASES, REFUSED, Row, Rules, granted, may
@@ -108,8 +108,8 @@ async def place(
     if "namespaces" in values:
         values = values | {"namespaces": [namespace]}
     objects = render(values, namespace=home)
-    rights = [obj for obj in objects if obj["kind"] == "ServiceAccount" or "Role" in obj["kind"]]
-    applied(control_plane, rights)
+    made = rights(objects)
+    applied(control_plane, made)
     async with (
         EmulatorProcess(log_file=tmp_path / "emulator.log") as emulator,
         EmulatorControl(emulator.url) as control,
@@ -130,7 +130,7 @@ async def place(
         found = {where: leaks(text) for where, text in (await world.text_of_everything()).items()}
         assert {where: forms for where, forms in found.items() if forms} == {}, "the value has leaked"
     left = "".join(
-        f"{obj['kind']}/{obj['metadata']['name']} " for obj in rights if "namespace" not in obj["metadata"]
+        f"{obj['kind']}/{obj['metadata']['name']} " for obj in made if "namespace" not in obj["metadata"]
     )
     if left:
         control_plane.run_kubectl("delete", *left.split())
@@ -178,12 +178,6 @@ def _check_rights(plane: ControlPlane, place: Place, mode: Mode) -> None:
 async def _live(place: Place, mode: Mode) -> None:
     """Create, publish, rotate, delete, under the rendered ServiceAccount and the rendered settings."""
     world = place.world
-    container = only(place.objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
-    env = {
-        entry["name"].removeprefix("METHODSECRET_"): entry["value"]
-        for entry in container["env"]
-        if "value" in entry and entry["name"] != "METHODSECRET_HEALTH_PORT"
-    }
     if not mode.values.get("digestKey", {}).get("create", True):
         body = {"metadata": {"name": DIGEST_KEY}, "stringData": {"digest-key": secrets.token_hex(32)}}
         path = f"/api/v1/namespaces/{place.home}/secrets"
@@ -191,7 +185,7 @@ async def _live(place: Place, mode: Mode) -> None:
     publishes = mode.values.get("publish", {}).get("enabled", True)
     # In the test's namespace only: other tests share this server, and rights for all cover it.
     operator = await world.start_operator(
-        **env
+        **settings_given(place.objects)
         | {
             "NAMESPACES": world.namespace,
             "OPERATOR_NAMESPACE": place.home,

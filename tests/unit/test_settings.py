@@ -58,6 +58,7 @@ def test_defaults_outside_a_cluster() -> None:
         "operator_namespace": "default",
         "digest_key_secret": "methodsecret-operator-digest-key",
         "leader_election": False,
+        "lease_name": "methodsecret-operator",
         "lease_seconds": 15,
         "workers": 32,
         "writes_per_minute": 1800,

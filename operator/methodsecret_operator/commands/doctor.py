@@ -31,7 +31,6 @@ from methodsecret_operator.kube.connection import connect
 from methodsecret_operator.method.accounts import Accounts
 from methodsecret_operator.runtime import startup
 from methodsecret_operator.runtime.default_key import DefaultKey
-from methodsecret_operator.runtime.leadership import LEASE
 from methodsecret_operator.settings import Settings
 
 T = TypeVar("T")
@@ -97,7 +96,7 @@ async def cluster(settings: Settings, kube: KubeClient, server: str) -> AsyncIte
     yield digest
     yield checks.cluster_name(settings.cluster_name)
     if settings.leader_election:
-        yield await _leader(kube, settings.operator_namespace)
+        yield await _leader(kube, settings.operator_namespace, settings.lease_name)
     else:
         yield Line("leader", Level.OK, "LEADER_ELECTION is off: run one operator and no more")
 
@@ -165,9 +164,9 @@ async def _rights(settings: Settings, kube: KubeClient, *, key_there: bool) -> A
         yield line
 
 
-async def _leader(kube: KubeClient, namespace: str) -> Line:
+async def _leader(kube: KubeClient, namespace: str, name: str) -> Line:
     try:
-        lease = await kube.get_lease(namespace, LEASE)
+        lease = await kube.get_lease(namespace, name)
     except KubeNotFound:
         lease = None
     except KubeError as error:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from methodsecret_operator.core.resource import GROUP, PLURAL
 from methodsecret_operator.kube.review import Access
-from methodsecret_operator.runtime.leadership import LEASE
 from methodsecret_operator.runtime.startup import SYSTEM_NAMESPACE
 from methodsecret_operator.settings import Settings
 
@@ -44,8 +43,8 @@ def needed(settings: Settings) -> Iterator[Need]:
     home, key = settings.operator_namespace, settings.digest_key_secret
     yield from _of(home, "", "secrets", "get", "the digest key", name=key)
     if settings.leader_election:
-        group = "coordination.k8s.io"
-        yield from _of(home, group, "leases", "get update", "leader election", name=LEASE)
+        group, lease = "coordination.k8s.io", settings.lease_name
+        yield from _of(home, group, "leases", "get update", "leader election", name=lease)
         yield from _of(home, group, "leases", "create", "leader election")
 
 

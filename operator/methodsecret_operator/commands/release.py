@@ -28,7 +28,7 @@ from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.connection import connect
 from methodsecret_operator.kube.lease import Lease
 from methodsecret_operator.method.wire import is_secret_id
-from methodsecret_operator.runtime.leadership import LEASE, RETRY_SHARE, Watched
+from methodsecret_operator.runtime.leadership import RETRY_SHARE, Watched
 from methodsecret_operator.settings import Settings
 
 ATTEMPTS: Final = 5
@@ -93,7 +93,7 @@ async def run(settings: Settings, *, dry_run: bool, yes: bool, force: bool) -> i
         if dry_run:
             click.echo(f"{len(found)} to release; this was a dry run, nothing was changed.")
             return 0
-        if not force and (why := await _in_the_way(kube, settings.operator_namespace)) is not None:
+        if not force and (why := await _in_the_way(kube, settings)) is not None:
             click.echo(f"Nothing was released: {why}", err=True)
             return 1
         question = f"Release {len(found)} MethodSecrets, so that what they stored stays at Method?"
@@ -133,6 +133,7 @@ async def release(kube: KubeClient, one: Held) -> None:
 async def leader(
     kube: KubeClient,
     namespace: str,
+    name: str,
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -143,7 +144,7 @@ async def leader(
     """
     watched, first = Watched(seconds=_LEASE_SECONDS), None
     while True:
-        lease: Lease = await kube.get_lease(namespace, LEASE)
+        lease: Lease = await kube.get_lease(namespace, name)
         if watched.free(lease, now=clock()):
             return None
         first = first or lease
@@ -152,14 +153,16 @@ async def leader(
         await sleep((lease.seconds or _LEASE_SECONDS) * RETRY_SHARE)
 
 
-async def _in_the_way(kube: KubeClient, namespace: str) -> str | None:
-    click.echo(f"Looking whether an operator renews the Lease {namespace}/{LEASE} …", err=True)
+async def _in_the_way(kube: KubeClient, settings: Settings) -> str | None:
+    namespace, name = settings.operator_namespace, settings.lease_name
+    click.echo(f"Looking whether an operator renews the Lease {namespace}/{name} …", err=True)
     try:
-        holder = await leader(kube, namespace)
+        holder = await leader(kube, namespace, name)
     except KubeNotFound:
         click.echo(
-            f"There is no Lease {namespace}/{LEASE}. An operator in another namespace (--operator-namespace)"
-            " or without leader election cannot be noticed by it: make sure that none is running.",
+            f"There is no Lease {namespace}/{name}. An operator in another namespace (--operator-namespace),"
+            " with another Lease (--lease-name) or without leader election cannot be noticed by it: make sure"
+            " that none is running.",
             err=True,
         )
         return None
@@ -167,9 +170,9 @@ async def _in_the_way(kube: KubeClient, namespace: str) -> str | None:
         return f"whether an operator is at work cannot be seen ({error}). Allow that, or give --force."
     if holder is None:
         return None
-    return (
+    return (  # the shipped Deployments are called as their Lease
         f"the operator {holder} is at work and would put the finalizers back. Stop it first"
-        f" (kubectl -n {namespace} scale deployment methodsecret-operator --replicas=0), or give --force."
+        f" (kubectl -n {namespace} scale deployment {name} --replicas=0), or give --force."
     )
 
 

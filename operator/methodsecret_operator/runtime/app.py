@@ -42,7 +42,7 @@ from methodsecret_operator.runtime.dependents import Dependents
 from methodsecret_operator.runtime.drift import Drift
 from methodsecret_operator.runtime.gather import Cluster, Gatherer
 from methodsecret_operator.runtime.handlers import Informer
-from methodsecret_operator.runtime.leadership import LEASE, Leadership, LeaseLostError
+from methodsecret_operator.runtime.leadership import Leadership, LeaseLostError
 from methodsecret_operator.runtime.liveness import Followed, Liveness
 from methodsecret_operator.runtime.publications import Publications
 from methodsecret_operator.runtime.reconciler import Reconciler
@@ -169,7 +169,7 @@ class _Operator:
             self._leadership = Leadership(
                 kube=kube,
                 namespace=settings.operator_namespace,
-                name=LEASE,
+                name=settings.lease_name,
                 identity=f"{socket.gethostname()}_{uuid.uuid4()}",
                 seconds=settings.lease_seconds,
                 clock=time.monotonic,

@@ -23,9 +23,6 @@ from methodsecret_operator.errors import KubeConflict, KubeError, KubeForbidden,
 from methodsecret_operator.kube import lease as leases
 from methodsecret_operator.kube.lease import Lease
 
-LEASE: Final = "methodsecret-operator"
-"""The Lease's name, in the operator's namespace."""
-
 RENEW_SHARE: Final = 2 / 3
 """After this part of the duration without a renewal the holder gives up: 10 s of 15, as client-go."""
 

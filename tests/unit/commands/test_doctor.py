@@ -68,6 +68,7 @@ def test_what_is_asked_for_is_what_the_shipped_rbac_grants() -> None:
         ({}, ("kube-system", "namespaces", "kube-system", "get"), True, "its uid is the name"),
         ({"cluster_name": "c"}, ("kube-system", "namespaces", "kube-system", "get"), False, "which is set"),
         ({}, (HOME, "leases", "methodsecret-operator", "update"), True, "the Lease"),
+        ({"lease_name": "second"}, (HOME, "leases", "second", "get"), True, "by whatever name"),
         (
             {"leader_election": "false"},
             (HOME, "leases", "", "create"),

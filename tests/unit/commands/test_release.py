@@ -16,7 +16,7 @@ from tests.unit import gen
 from tests.unit.runtime.kube_server import SERVED, KubeServer
 
 PLACE = f"{SERVED}/namespaces/{gen.NAMESPACE}/methodsecrets/{gen.NAME}"
-LEASE = "/apis/coordination.k8s.io/v1/namespaces/home/leases/methodsecret-operator"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/home/leases/ours"
 
 
 def document(*finalizers: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
@@ -180,10 +180,10 @@ ROWS = [
 async def test_a_leader_is_known_by_its_renewals(kube: KubeClient, server: KubeServer, row: Row) -> None:
     server.documents[LEASE] = lease(**row.first)
     clock = Clock(server, then=row.then)
-    assert await release.leader(kube, "home", clock=clock, sleep=clock.sleep) == row.leader
+    assert await release.leader(kube, "home", "ours", clock=clock, sleep=clock.sleep) == row.leader
     assert row.waited <= clock.seconds < row.waited + 4.0, "at the first look at which it can be known"
 
 
 async def test_no_lease_is_not_the_same_as_nobody(kube: KubeClient) -> None:
     with pytest.raises(KubeNotFound):
-        await release.leader(kube, "home")
+        await release.leader(kube, "home", "ours")
