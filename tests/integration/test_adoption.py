@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.integration.canary import CANARY
 from tests.integration.world import World, condition, message, not_ready, ready
 
@@ -93,14 +95,18 @@ async def test_an_id_in_another_status_is_not_taken(world: World) -> None:
     assert "id" not in obj["status"]
 
 
-async def test_another_clusters_mark_is_respected(world: World) -> None:
-    marker = {"k8s_owner": "other-cluster/payments/acme", "k8s_uid": "u", "k8s_revision": "1:aaaaaaaa:b"}
-    (theirs,) = await world.control.seed(1, metadata=marker, api_key=KEY)
-    await world.start_operator()
+@pytest.mark.parametrize("cluster", ["other-cluster", "here", "former"])
+async def test_another_clusters_mark_is_respected(world: World, cluster: str) -> None:
+    """Also one that goes by our name, or by a former one: it shows by its digest key."""
+    marker = {"k8s_owner": f"{cluster}/{world.namespace}/gone", "k8s_uid": "u"}
+    (theirs,) = await world.control.seed(1, metadata=marker | {"k8s_revision": "1:aaaaaaaa:b"}, api_key=KEY)
+    await world.start_operator(CLUSTER_NAME="here", CLUSTER_ALIASES="former")
     world.secret()
     world.method_secret(**adopt(theirs))
     obj = await world.until(not_ready("AdoptionFailed"))
     assert "mark of another owner" in message(obj)
+    assert "another digest key" in message(obj)
+    assert await world.control.count("create") == 0
 
 
 async def test_a_renamed_object_takes_its_secret_along(world: World) -> None:

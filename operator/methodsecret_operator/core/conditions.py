@@ -88,8 +88,9 @@ class Sentence(StrEnum):
         " correct spec.adopt.id here."
     )
     ADOPT_FOREIGN = (
-        "{adopt} carries the mark of another owner, which still exists or is of another cluster: correct"
-        " spec.adopt.id, or take spec.adopt away to store the value anew."
+        "{adopt} carries the mark of another owner: of a MethodSecret that is still there (delete it, with"
+        " deletionPolicy Retain) or that the operator may not look for, of another cluster, or of one with"
+        " another digest key. Else correct spec.adopt.id, or take spec.adopt away to store the value anew."
     )
     ROTATION_PENDING = (
         "Secret {secret}, key {key}, or spec.metadata has changed; {id} keeps the former value until a"
