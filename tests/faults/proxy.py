@@ -233,6 +233,8 @@ class Proxy:
                 return self._refused(record, refusal)
         assert self._session is not None
         headers = {name: text for name, text in request.headers.items() if name.lower() not in _HOP_BY_HOP}
+        if record.watch:  # what is put at its end would be no part of a compressed stream
+            headers["Accept-Encoding"] = "identity"
         try:
             async with self._session.request(
                 request.method,

@@ -13,7 +13,7 @@ from dev.controlplane import ControlPlane
 from tests.faults.matrix import Places
 from tests.faults.place import Place
 from tests.integration.canary import CANARY
-from tests.integration.world import message, not_ready, ready
+from tests.integration.world import Predicate, message, not_ready, ready
 
 COUNT: Final = 100
 _ROLE: Final = "/apis/rbac.authorization.k8s.io/v1/clusterroles/methodsecret-operator"
@@ -129,6 +129,39 @@ async def test_watches_that_expire_lose_nothing_that_happened_meanwhile(places: 
         current = await place.control.has_value(f"{CANARY}-2")
         assert sorted(obj["status"]["id"] for obj in place.list()) == sorted(current)
         assert moved["status"]["id"] in current
+        assert _says_expired(place, "secrets"), "it was no other end"
+
+
+async def test_a_watch_on_configmaps_that_expires_loses_no_edit_and_no_deletion(places: Places) -> None:
+    async with places() as place:
+        await place.start_operator()
+        place.write_value()
+        former = {}
+        for name in ("edited", "deleted"):
+            place.method_secret(name, publish={"configMap": {"name": name, "key": "id"}})
+            former[name] = (await place.until(ready(), name))["status"]
+        await place.proxy.until(lambda log: any(sent.label == "WATCH configmaps" for sent in log))
+        assert place.proxy.silence("WATCH configmaps") == 1
+        edited = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "edited"}}
+        place.apply("configmaps", {**edited, "data": {"id": "sec_wrong"}})
+        place.delete("deleted", "configmaps")
+        assert place.proxy.expire("WATCH configmaps") == 1
+        for name, status in former.items():
+            await place.until(_published_since(status), name)
+            assert place.get(name, "configmaps")["data"] == {"id": status["id"]}
+        assert await place.control.count("create") == len(former)
+        assert _says_expired(place, "configmaps"), "it was no other end"
+
+
+def _says_expired(place: Place, resource: str) -> bool:
+    """Whether the operator has read that a watch of its own was too old."""
+    said = f"watch {resource} in namespace {place.namespace}: HTTP 410"
+    return said in place.operators[-1].log_text()
+
+
+def _published_since(former: dict[str, Any]) -> Predicate:
+    """Whether the ConfigMap was written after that status, and nothing is left to do."""
+    return lambda obj: obj["status"]["published"] != former["published"] and ready()(obj)
 
 
 async def test_status_writes_refused_for_a_while_cost_no_second_post(
