@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,26 @@ from tests.integration.canary import CANARY
 from tests.integration.world import World, condition, message, not_ready, ready
 
 KEY = "sk_test_default"
+LOOK = {"methodfi.com/reconcile-requested-at": "now"}
+"""Asks for a look at once: what stands in an adoption's way is looked at again after 30 s only."""
+
+
+@pytest.fixture
+async def elsewhere(world: World) -> AsyncIterator[World]:
+    """Make another namespace, to be served by the operators of `world`."""
+    name = f"{world.namespace}-elsewhere"
+    world.plane.http.post("/api/v1/namespaces", json={"metadata": {"name": name}}).raise_for_status()
+    made = World(
+        plane=world.plane,
+        namespace=name,
+        kubeconfig=world.kubeconfig,
+        emulator=world.emulator,
+        control=world.control,
+        directory=world.directory,
+    )
+    yield made
+    await made.check_leaks(CANARY)
+    world.plane.http.delete(f"/api/v1/namespaces/{name}")
 
 
 def adopt(secret_id: str) -> dict[str, Any]:
@@ -119,6 +140,44 @@ async def test_a_renamed_object_takes_its_secret_along(world: World) -> None:
     after = await world.until(ready("Adopted"), "after")
     assert after["status"]["id"] == before["status"]["id"]
     assert await world.control.count("create") == 1
+
+
+async def test_a_rename_waits_until_the_former_object_goes(world: World) -> None:
+    await world.start_operator()
+    world.secret()
+    world.method_secret("before")
+    before = await world.until(ready(), "before")
+    created = await world.control.count("create")
+    world.method_secret("after", **adopt(before["status"]["id"]))
+    waiting = await world.until(not_ready("AdoptionFailed"), "after")
+    assert f"in use by MethodSecret {world.namespace}/before" in message(waiting)
+    assert "id" not in waiting["status"]
+    world.delete("before")
+    world.method_secret("after", annotations=LOOK, **adopt(before["status"]["id"]))
+    after = await world.until(ready("Adopted"), "after")
+    assert after["status"]["id"] == before["status"]["id"]
+    assert await world.control.count("create") == created
+    assert await world.control.count("delete") == 0
+
+
+async def test_an_object_moved_to_another_namespace_takes_its_secret_along(
+    world: World, elsewhere: World
+) -> None:
+    await world.start_operator(NAMESPACES=f"{world.namespace},{elsewhere.namespace}")
+    world.secret()
+    world.method_secret(deletionPolicy="Retain")
+    before = await world.until(ready())
+    created = await world.control.count("create")
+    elsewhere.secret()
+    elsewhere.method_secret(**adopt(before["status"]["id"]))
+    waiting = await elsewhere.until(not_ready("AdoptionFailed"))
+    assert f"in use by MethodSecret {world.namespace}/acme" in message(waiting)
+    world.delete("acme")
+    elsewhere.method_secret(annotations=LOOK, **adopt(before["status"]["id"]))
+    after = await elsewhere.until(ready("Adopted"))
+    assert after["status"]["id"] == before["status"]["id"]
+    assert await world.control.count("create") == created
+    assert await world.control.count("delete") == 0
 
 
 async def test_a_secret_that_was_taken_along_outlives_its_former_owner_made_again(world: World) -> None:

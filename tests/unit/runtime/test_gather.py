@@ -208,6 +208,36 @@ async def test_whose_mark_stands_in_the_way_of_an_adoption(
     assert (found.claimed_by, found.owner_alive) == (None, row.alive)
 
 
+class Owner(NamedTuple):
+    """What is answered in place of the object that a mark names, and whether that may be alive."""
+
+    reason: str
+    answers: list[int]
+    alive: bool
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Owner("it is there", [], alive=True),
+        Owner("it may not be looked for", [403], alive=True),
+        Owner("it is gone", [404], alive=False),
+    ],
+    ids=lambda row: row.reason,
+)
+async def test_a_secret_of_another_object_is_left_to_it_unless_it_is_known_to_be_gone(
+    world: World, server: KubeServer, row: Owner
+) -> None:
+    server.documents[f"{SERVED}/methodsecrets"] = {"metadata": {"resourceVersion": "1"}, "items": []}
+    place = f"{SERVED}/namespaces/{gen.NAMESPACE}/methodsecrets/before"
+    server.documents[place] = gen.raw_object(name="before", uid="former")
+    server.faults[f"GET {place}"] = [*row.answers]
+    remote = gen.remote(metadata=gen.marker(owner=f"{gen.CLUSTER}/{gen.NAMESPACE}/before"))
+    found = await world.gatherer.examine(gen.method_secret(), remote.id, remote)
+    assert (found.claimed_by, found.owner_alive) == (None, row.alive)
+    assert f"GET {place}" in server.seen
+
+
 async def test_whatever_may_be_taken_for_ours_is_looked_up_in_others_statuses(world: World) -> None:
     """The id in the status, former ones, and what carries our mark; but not what stands in our own status."""
     stray = await world.seed()
