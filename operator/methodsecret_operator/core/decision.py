@@ -240,16 +240,19 @@ def _decide_on_current(s: Snapshot, current: str, held: Source, *, account: Acco
             former=status.environment,
             environment=account.environment,
         )
-    return _decide_on_waiting(s, current) if on_request else None
+    return _decide_on_waiting(s, current, known) if on_request else None
 
 
-def _decide_on_waiting(s: Snapshot, current: str) -> Action | None:
-    """Decide where a change waits to be asked for, and `current` is to keep the former value meanwhile."""
+def _decide_on_waiting(s: Snapshot, current: str, known: Source | None) -> Action | None:
+    """Decide where a change waits to be asked for, and `current` is to keep the former value meanwhile.
+
+    `known` is what that holds, None where nobody knows it.
+    """
     waiting = finding(s, Reason.SYNCED, Sentence.ROTATION_PENDING)
     waiting = replace(waiting, rotation_pending=waiting.message)
     active = s.object.status.status == ACTIVE
     if active and not s.doubted and current not in s.evidence:
-        return waiting
+        return _at_rest(s, waiting, known)
     if current not in s.evidence:
         return Confirm(id=current)
     remote = s.evidence[current]
@@ -277,10 +280,7 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
     """Decide where the status says that `current` holds the wanted value; None where it does not any more."""
     status = s.object.status
     if s.trusted and status.status == ACTIVE and not s.doubted:
-        said = publishing.kept(s, _holding(s, held, environment=environment))
-        if not isinstance(said, Finding) or not said.reason.ready:
-            return said  # a former secret goes only after nothing shows its id any more
-        return deletion.extras(s, held.revision, said) or deletion.superseded(s, said)
+        return _at_rest(s, _holding(s, held, environment=environment), held)
     if current not in s.evidence:
         return Confirm(id=current)
     remote = s.evidence[current]
@@ -289,6 +289,17 @@ def _decide_on_held(s: Snapshot, current: str, held: Source, *, environment: str
     if remote is not None and remote.status == ACTIVE:
         return _holding(s, held, environment=environment, secret=remote)
     return _decide_on_inactive(s, current, remote)
+
+
+def _at_rest(s: Snapshot, said: Finding, known: Source | None) -> Action:
+    """Return what is due beside an id that is in use as it should be: on its ConfigMap, then on all others.
+
+    A former secret goes only after nothing shows its id any more.
+    """
+    shown = publishing.kept(s, said)
+    if known is None or not isinstance(shown, Finding) or not shown.reason.ready:
+        return shown
+    return deletion.extras(s, known.revision, shown) or deletion.superseded(s, shown)
 
 
 def _decide_on_inactive(s: Snapshot, current: str, remote: RemoteSecret | None) -> ListAnew | Finding | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from methodsecret_operator.core import absence, outcome, salvage
@@ -155,7 +155,7 @@ def superseded(s: Snapshot, said: Finding) -> Action:
     )
     if due:
         return replace(said, superseded=marked, retry=0.0)
-    moments = [entry.superseded_at + parse_duration(after) for entry in waiting]
+    moments = [_end(entry, parse_duration(after)) for entry in waiting]
     moments += [s.now + MISSING_FOR] if listed else []
     if not moments:
         return replace(said, superseded=kept)
@@ -221,7 +221,15 @@ def extras(s: Snapshot, revision: str, said: Finding) -> Action | None:
 
 
 def _due(entries: tuple[Superseded, ...], after: timedelta, now: datetime) -> set[str]:
-    return {entry.id for entry in entries if entry.superseded_at + after <= now}
+    return {entry.id for entry in entries if _end(entry, after) <= now}
+
+
+def _end(entry: Superseded, after: timedelta) -> datetime:
+    """Return when a former secret is to go; the end of all time where an edited status says so."""
+    try:
+        return entry.superseded_at + after
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _delete(s: Snapshot, secret_id: str) -> Confirm | Delete | None:

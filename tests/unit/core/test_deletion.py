@@ -31,6 +31,7 @@ from tests.unit.gen import CLUSTER, SECRET_ID
 
 DELETE = gen.raw_spec(deletionPolicy="Delete")
 OTHER = gen.revision(value="former value")
+IN_USE = {"uid": gen.SECRET_UID, "revision": OTHER, "resourceVersion": "8000"}
 LOST = identity.DigestKey(b"a digest key that another cluster has")
 LOST_KEY = gen.revision(key=LOST)
 NO_ACCOUNT = Problem(Reason.CREDENTIALS_NOT_FOUND, Sentence.NO_DEFAULT_KEY)
@@ -508,6 +509,13 @@ def expiring(*entries: dict[str, Any], after: str | None = "1h", **world: Any) -
     )
 
 
+def waiting(*entries: dict[str, Any], **world: Any) -> Snapshot:  # noqa: ANN401 - Snapshot's fields
+    """Return the same where a new value waits to be asked for: Ready with RotationPending."""
+    rotation = {"policy": "OnRequest", "deleteSupersededAfter": "1h"}
+    status = {"source": IN_USE, "superseded": list(entries)}
+    return gen.snapshot(gen.synced(spec=gen.raw_spec(rotation=rotation), status=status), **world)
+
+
 def at(**ago: float) -> str:
     return (gen.NOW - timedelta(**ago)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -546,6 +554,17 @@ FORMER = [
         expiring(old(1, supersededAt=at(minutes=10)), old(2, supersededAt=at(minutes=40))),
         (["sec_old1", "sec_old2"], [], 1200.0),
     ),
+    Former(
+        "a time that no calendar has: somebody has edited the status, and it is never due",
+        expiring(old(1, supersededAt="9999-12-31T23:59:59Z"), old(2, supersededAt=at(minutes=59))),
+        (["sec_old1", "sec_old2"], [], 60.0),
+    ),
+    Former(
+        "a change that waits to be asked for does not keep the former ones longer",
+        waiting(old(supersededAt=at(hours=1))),
+        (["sec_old1"], ["sec_old1"], 0.0),
+    ),
+    Former("nor from their end", waiting(DELETING), Confirm("sec_old1")),
     Former("marked: its marker is looked at", expiring(DELETING), Confirm("sec_old1")),
     Former(
         "ours: deleted", expiring(DELETING, evidence={"sec_old1": gen.remote("sec_old1")}), Delete("sec_old1")
@@ -708,6 +727,11 @@ STRAYS = [
             undeletable=frozenset({"sec_marked1"}),
         ),
         None,
+    ),
+    Stray(
+        "beside a change that waits to be asked for as well: a second one of the value in use",
+        waiting(marked=(gen.marked(SECRET_ID, revision=OTHER), STRAY)),
+        Confirm("sec_marked1"),
     ),
     Stray("gone meanwhile", strays(SECOND, evidence={"sec_marked1": None}), None),
     Stray("one of another value may be in use: it joins the former ones", strays(STRAY), ["sec_marked1"]),
