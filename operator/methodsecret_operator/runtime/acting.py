@@ -254,11 +254,11 @@ class Look:
             # Where that cannot be asked, the create stays open: its failures are no failures of the create.
             secret = await self._retrieve(account, answer.secret.id)
             snapshot = self._gatherer.with_inventory(replace(snapshot, missing=dict(memory.missing)), account)
-        if secret is None or secret.status == DELETED:
-            said, memory.attempt = outcome.gone(
-                snapshot, create, answer.secret.id, deleted=secret is not None
-            )
-            _log.warning("replayed create names a secret that is not there", id=answer.secret.id)
+        condemned = answer.secret.id in snapshot.object.status.condemned
+        if secret is None or secret.status == DELETED or condemned:
+            ended = secret is not None or condemned
+            said, memory.attempt = outcome.gone(snapshot, create, answer.secret.id, deleted=ended)
+            _log.warning("replayed create names a secret that is not there, or goes", id=answer.secret.id)
             return said
         # An answer need not repeat the metadata; what was sent is what is there.
         account.inventory.learn(replace(secret, metadata=create.metadata))
@@ -305,7 +305,8 @@ class Look:
             remote = await account.client.retrieve(secret_id)
         if self._gatherer.clock() - asked > _STALE:
             raise MethodUnavailable(operation="retrieve", kind="timeout")
-        self._memory.refused_since = None
+        if self._obj.metadata.deletion_timestamp is None:
+            self._memory.refused_since = None  # else it may be the DELETE after it that is refused
         if remote is None:
             self._memory.missing.setdefault(secret_id, self._gatherer.clock())
             return None

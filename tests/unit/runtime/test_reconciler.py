@@ -195,6 +195,23 @@ async def test_a_deletion_is_not_let_go_by_one_refusal_after_an_outage(
             assert bool(server.documents[PATH]["metadata"]["finalizers"]) is kept, seconds
 
 
+async def test_a_deletion_ends_where_the_api_key_may_read_and_not_delete(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """That it is asked before each DELETE, and answers, does not make the key good for it."""
+    [held] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=API_KEY.get_secret_value())
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        accounts._now = lambda: here.now
+        await emulator.control.add_fault("delete", "status", status=403, count=None)
+        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=held)
+        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        for seconds, finalizers in ((0, [FINALIZER]), (299, [FINALIZER]), (1, [])):
+            here.now += timedelta(seconds=seconds)
+            await here.reconciler.reconcile(KEY)
+            assert server.documents[PATH]["metadata"]["finalizers"] == finalizers, seconds
+
+
 async def test_an_object_of_another_versions_schema_is_deleted_with_what_it_names(
     kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
 ) -> None:
@@ -345,6 +362,30 @@ async def test_what_was_found_of_an_object_is_not_said_of_its_successor(
         assert "id" not in here.status
         await here.reconciler.reconcile(KEY)
         assert here.status["source"]["revision"] == gen.revision(metadata={"team": "x"})
+
+
+async def test_what_was_to_be_deleted_is_not_taken_again_from_a_replay(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """Its DELETE may have been sent and come any moment; here Method refuses it when it is sent once more."""
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object())
+        await here.reconciler.reconcile(KEY)
+        first = here.status["id"]
+        [other] = await emulator.control.seed(
+            metadata=dict(gen.marker(revision=gen.revision(value="former"))),
+            api_key=API_KEY.get_secret_value(),
+        )
+        condemned = {"id": first, "revision": gen.revision(), "supersededAt": gen.EARLIER, "deleting": True}
+        status = gen.raw_ready_status(id=other, source=OLD_SOURCE, superseded=[condemned])
+        here.put(gen.raw_object(version=200, status=status))
+        here.cache.trust(KEY)
+        await emulator.control.add_fault("delete", "status", status=403, count=None)
+        while await here.reconciler.reconcile(KEY) == 0.0:
+            pass
+        [ready] = [c for c in here.status["conditions"] if c["type"] == "Ready"]
+        assert (ready["reason"], here.status["id"] in (first, other)) == ("Synced", False)
 
 
 # --- creates of open outcome that come to no end by themselves -------------------------------------
