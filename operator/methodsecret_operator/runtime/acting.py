@@ -87,6 +87,11 @@ class Look:
         self._config_maps: dict[str, ConfigMapState] = {}
         self._undeletable: set[str] = set()
 
+    @property
+    def seen(self) -> MethodSecret:
+        """The object as the last decision was made on it."""
+        return self._obj
+
     async def find(self) -> Finding | None:
         """Decide and act until there is something to say; None where there is not."""
         key = self._obj.key

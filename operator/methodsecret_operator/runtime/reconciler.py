@@ -92,6 +92,10 @@ class Reconciler:
         fresh = self._cache.get(key)
         if fresh is None or fresh.metadata.uid != obj.metadata.uid:
             fresh = obj  # the write finds out that it is gone: its successor is not what this was found of
+        elif finding.secret is None and fresh.status != look.seen.status:
+            # An opinion on what somebody else has written over meanwhile: form another.
+            self._cache.wake(key)
+            return finding.retry
         return await self._write(key, fresh, finding, memory)
 
     def doubt(self, key: str) -> None:

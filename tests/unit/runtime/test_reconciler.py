@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from method_emulator.testing import RunningEmulator, running_emulator
-from methodsecret_operator.core.resource import FINALIZER
+from methodsecret_operator.core.resource import FINALIZER, MethodSecret
+from methodsecret_operator.core.snapshot import Problem, SourceValue
 from methodsecret_operator.errors import KubeUnavailable
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.metadata import PartialMetadata
@@ -346,6 +347,38 @@ async def test_a_create_of_unknown_outcome_is_looked_for_when_its_object_is_appl
         assert await emulator.control.count("list") == 2  # one for all, and one for what was let go
 
 
+async def test_an_opinion_on_an_older_status_is_not_written_over_a_newer_one(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """Another operator writes while our GET of the value is under way, and the watch tells of it at once."""
+    in_use, due, going = await emulator.control.seed(
+        3, metadata=dict(gen.marker()), api_key=API_KEY.get_secret_value()
+    )
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        spec = gen.raw_spec(rotation={"deleteSupersededAfter": "1h"})
+        former = [
+            {"id": due, "revision": gen.revision(value="due"), "supersededAt": gen.EARLIER},
+            {"id": going, "revision": OTHER, "supersededAt": gen.EARLIER, "deleting": True},
+        ]
+        here.put(gen.raw_object(spec=spec, status=gen.raw_ready_status(id=in_use, superseded=former[:1])))
+        here.cache.trust(KEY)
+        sources = here.reconciler._gatherer.sources
+        read = sources.value
+
+        async def value(obj: MethodSecret) -> SourceValue | Problem:
+            got = await read(obj)
+            if obj.metadata.resource_version == "100":
+                newer = gen.raw_ready_status(id=in_use, superseded=former)
+                here.put(gen.raw_object(version=101, spec=spec, status=newer))
+            return got
+
+        sources.value = value  # type: ignore[method-assign]  # the moment is in between
+        await here.reconciler.reconcile(KEY)
+        assert here.status["superseded"] == former
+        assert here.woken == [KEY], "another opinion is formed"
+
+
 async def test_what_was_found_of_an_object_is_not_said_of_its_successor(
     kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
 ) -> None:
@@ -435,7 +468,8 @@ async def test_a_deletion_does_not_wait_for_ever_for_a_create_that_is_refused(
 
 
 ANOTHER = "sec_in_the_former_account"
-OLD_SOURCE = {"uid": gen.SECRET_UID, "revision": gen.revision(value="former"), "resourceVersion": "8000"}
+OTHER = gen.revision(value="former")
+OLD_SOURCE = {"uid": gen.SECRET_UID, "revision": OTHER, "resourceVersion": "8000"}
 
 
 @pytest.mark.parametrize(
