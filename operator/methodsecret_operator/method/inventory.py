@@ -3,7 +3,8 @@
 One complete scan before the first create after a start, shared by all who wait for it; kept current by our
 own writes; scanned again at each resync, and once where a create of unknown outcome was let go. A scan is
 merged into what was written since it began: an answer that was on its way meanwhile must neither hide a new
-secret nor bring a deleted one back.
+secret nor bring a deleted one back. What was answered in the last minutes before is known as well where a
+list that lags has it not, but counts as not listed.
 
 The first scan also shows what a process before this one has created within the last minute, which the API
 still counts: the budget for writes is told.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -26,6 +27,9 @@ from methodsecret_operator.errors import MethodUnauthorized, MethodUnavailable
 from methodsecret_operator.method.budget import WINDOW
 from methodsecret_operator.method.client import MethodClient
 from methodsecret_operator.method.wire import Page
+
+LAG: Final = timedelta(minutes=10)
+"""How long a list may lag behind what Method has answered."""
 
 _FEW: Final = 3
 _SHARE: Final = 0.1
@@ -55,6 +59,8 @@ class Inventory:
         self._vanished: set[str] = set()
         self._judged_at: datetime | None = None
         self._written: dict[str, RemoteSecret | None] = {}
+        self._answered: dict[str, tuple[datetime, MarkedSecret]] = {}  # of the last LAG
+        self._unlisted: set[str] = set()  # those of them that the last scan has not
         self._scanning: asyncio.Task[None] | None = None
         self._outdated = 0  # how often it was called outdated, and how many of these the last scan covers:
         self._covered = 0  # counted, since the time of day may be put back
@@ -139,7 +145,7 @@ class Inventory:
 
     def has(self, secret_id: str) -> bool | None:
         """Whether the last scan, and what was written since, has this id; None where no whole scan says."""
-        if secret_id in self._owner_of or secret_id in self._others:
+        if (secret_id in self._owner_of and secret_id not in self._unlisted) or secret_id in self._others:
             return True
         return False if self.whole else None
 
@@ -172,6 +178,9 @@ class Inventory:
     def learn(self, secret: RemoteSecret) -> None:
         """Take in what a create or a retrieve has answered."""
         self._put(secret)
+        owner = self._owner_of.get(secret.id)
+        if owner is not None:
+            self._answered[secret.id] = (self._clock(), self._by_owner[owner][secret.id])
         if self._scanning is not None:
             self._written[secret.id] = secret
 
@@ -208,18 +217,27 @@ class Inventory:
             return
         self._client.writes.count_earlier(earlier)
         former = self._owner_of.keys()
-        self._by_owner, self._owner_of, self._others = {}, {}, set()
+        self._by_owner, self._owner_of, self._others, self._unlisted = {}, {}, set(), set()
         for secret_id, secret in (listed | self._written).items():
             if secret is None:
                 self._drop(secret_id)
             else:
                 self._put(secret)
+        self._keep_answered(began)
         self._vanished |= former - self._owner_of.keys() - self._others
         # Fewer than the API says there are: those that came are there, but none is to be missed.
         whole = whole and (total is None or len(listed) >= total)
         self.refused, self.whole, self.scanned_at, self._covered = False, whole, began, covers
         self.listed_at = self._clock()
         _log.info("inventory scanned", marked=len(self._owner_of), others=len(self._others), whole=whole)
+
+    def _keep_answered(self, began: datetime) -> None:
+        """Go on knowing what was answered shortly before a scan began that has it not."""
+        self._answered = {one: entry for one, entry in self._answered.items() if began - entry[0] < LAG}
+        for secret_id, (_, entry) in self._answered.items():
+            if secret_id not in self._owner_of and secret_id not in self._others:
+                self._take(entry)
+                self._unlisted.add(secret_id)
 
     def _ages(self, page: Page) -> Iterator[float]:
         """Yield how many seconds ago this cluster's secrets of the last minute were created.
@@ -237,19 +255,23 @@ class Inventory:
 
     def _put(self, secret: RemoteSecret) -> None:
         self._vanished.discard(secret.id)
+        self._unlisted.discard(secret.id)
         marker = Marker.read(secret.metadata)
         if secret.status == DELETED:
             self._drop(secret.id)
         elif marker is None:
             self._others.add(secret.id)
         else:
-            self._by_owner.setdefault(marker.owner, {})[secret.id] = MarkedSecret(
-                id=secret.id, status=secret.status, marker=marker
-            )
-            self._owner_of[secret.id] = marker.owner
+            self._take(MarkedSecret(id=secret.id, status=secret.status, marker=marker))
+
+    def _take(self, entry: MarkedSecret) -> None:
+        self._by_owner.setdefault(entry.marker.owner, {})[entry.id] = entry
+        self._owner_of[entry.id] = entry.marker.owner
 
     def _drop(self, secret_id: str) -> None:
         self._others.discard(secret_id)
+        self._unlisted.discard(secret_id)
+        self._answered.pop(secret_id, None)
         owner = self._owner_of.pop(secret_id, None)
         if owner is not None:
             self._vanished.add(secret_id)

@@ -79,3 +79,22 @@ def test_a_refusal_before_the_create_and_a_status_that_is_wiped_later(refusal: M
         world.meddle({"observedGeneration": -1})
         world.start()
         world.settle()
+
+
+def test_an_object_that_is_applied_anew_while_lists_lag() -> None:
+    """It makes another key: all that tells of its predecessor's secret is what was answered to that."""
+    with told(Rules(lists_fail=True)) as world:
+        world.method.list_lag = 300.0
+        world.settle()
+        [process] = world.processes
+        [made] = world.ours
+        assert made.marker is not None
+        world.cluster.delete()
+        world.settle()
+        world.tick(1)
+        inventory = process.reconciler._gatherer._accounts._only.inventory  # type: ignore[attr-defined]  # the model's
+        process.loop.create_task(inventory.scan(since=world.clock.now()))  # for another object of the account
+        world.settle()
+        world.cluster.apply({})
+        world.settle()
+        assert world.method.twins(made.marker.owner, made.marker.revision) == [made]

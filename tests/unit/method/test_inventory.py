@@ -17,7 +17,7 @@ import pytest
 from method_emulator.testing import RunningEmulator, running_emulator
 from methodsecret_operator.core.remote import RemoteSecret
 from methodsecret_operator.errors import MethodError, MethodUnauthorized, MethodUnavailable
-from methodsecret_operator.method.inventory import Inventory
+from methodsecret_operator.method.inventory import LAG, Inventory
 from methodsecret_operator.method.wire import Page
 from tests.unit import gen
 from tests.unit.method.servers import API_KEY, always, method_client, raw_server, reply
@@ -363,8 +363,33 @@ async def test_what_was_written_before_a_scan_began_is_for_the_scan_to_say() -> 
         inventory.learn(RemoteSecret(id="sec_gone", status="active", metadata=gen.marker()))
         inventory.learn(RemoteSecret(id="sec_other", status="active"))
         assert (ids(inventory), inventory.has("sec_other")) == ({"sec_gone"}, True)
+        clock.now += LAG
         await inventory.scan(since=clock())
-        assert (ids(inventory), inventory.has("sec_other")) == (set(), False)
+        assert (ids(inventory), inventory.has("sec_gone"), inventory.has("sec_other")) == (
+            set(),
+            False,
+            False,
+        )
+        assert len(inventory) == 0
+
+
+async def test_what_was_answered_just_before_is_known_though_a_list_lags() -> None:
+    """Whose object is deleted and applied anew makes another key: this is all that tells of its secret."""
+    async with world() as (_, inventory, clock):
+        await inventory.ready()
+        made = RemoteSecret(id="sec_made", status="active", metadata=gen.marker())
+        inventory.learn(made)
+        clock.now += LAG - timedelta(seconds=10)
+        for _ in range(2):
+            await inventory.scan(since=clock())
+            assert ids(inventory) == {"sec_made"}, "it may be this object's"
+            assert inventory.has("sec_made") is False, "and is not listed all the same"
+            assert not inventory.vanished("sec_made")
+        inventory.learn(made)
+        assert inventory.has("sec_made") is True, "just asked for, and there"
+        inventory.forget("sec_made")
+        await inventory.scan(since=clock())
+        assert ids(inventory) == set()
 
 
 async def test_one_scan_at_a_time_and_a_waiter_may_leave() -> None:
