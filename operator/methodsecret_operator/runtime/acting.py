@@ -166,7 +166,8 @@ class Look:
                 if snapshot.object.status.id is not None and not account.inventory.judged:
                     # Another account's API key may have come since the last resync.
                     await drift.judge(account, cache=self._cache, gatherer=self._gatherer)
-                    return "again"
+                    if account.inventory.mass_absence:
+                        return "again"
                 slot = self._turn(account)
                 if slot is None:
                     return "over"
