@@ -59,7 +59,7 @@ test: venv controlplane ## every test, on a real kube-apiserver and the emulator
 
 .PHONY: soak
 soak: venv controlplane ## what takes long: every kill with Method's keys forgotten too, silent watches, long histories
-	@SOAK=1 $(PYTEST) tests/faults $(ARGS)
+	@SOAK=1 $(PYTEST) -n $(PROCESSES) --dist worksteal tests/faults $(ARGS)
 
 .PHONY: golden
 golden: venv controlplane ## record tests/golden/<version>: what this version leaves at rest; once before each release
