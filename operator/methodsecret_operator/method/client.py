@@ -65,7 +65,8 @@ class MethodClient:
     environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY). `observe` is told of every request.
 
     `create` and `delete` take a slot of `writes`, which the caller may acquire before it gathers what
-    to send; without one they wait for their own.
+    to send, and `retrieve` one of `reads`, for a caller who has to know when it is sent; without one they
+    wait for their own.
     """
 
     def __init__(
@@ -120,10 +121,10 @@ class MethodClient:
         request = wire.create(self._api_key, value=value, metadata=metadata, idempotency_key=idempotency_key)
         return wire.created(await self._send(request, self.writes, slot))
 
-    async def retrieve(self, secret_id: str) -> RemoteSecret:
+    async def retrieve(self, secret_id: str, *, slot: Slot | None = None) -> RemoteSecret:
         """Return what the API knows of a secret; it may be one that was deleted (`status`)."""
         request = wire.retrieve(self._api_key, secret_id)
-        return wire.retrieved(await self._send(request, self.reads), secret_id)
+        return wire.retrieved(await self._send(request, self.reads, slot), secret_id)
 
     async def delete(self, secret_id: str, *, slot: Slot | None = None) -> None:
         """Delete a secret; MethodNotFound where there is none (any more)."""

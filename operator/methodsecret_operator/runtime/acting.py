@@ -65,7 +65,7 @@ _PUBLISHING_STEPS: Final = 40
 """How many of them go to ConfigMaps: three for each that a status can name, and some that are in vain."""
 
 _STALE: Final = timedelta(minutes=1)
-"""How old an answer may be by the time it is looked at."""
+"""How old an answer may be by the time it is looked at, from when it was asked for."""
 
 Step = Finding | Literal["again", "over"]
 """What one action has come to: something to say, another step, or the end of this look."""
@@ -304,11 +304,13 @@ class Look:
         """Ask for a secret, and remember what the answer says about its being there.
 
         The client gives up a request long before an answer is stale. A process that was suspended meanwhile
-        may still come by one; whether a deletion's time is up must not be judged by that.
+        may still come by one; whether a deletion's time is up must not be judged by that. It is as old as the
+        request, for whose turn it may have waited long before.
         """
+        slot = await account.client.reads.acquire()
         asked, remote = self._gatherer.clock(), None
-        with contextlib.suppress(MethodNotFound):
-            remote = await account.client.retrieve(secret_id)
+        with slot, contextlib.suppress(MethodNotFound):
+            remote = await account.client.retrieve(secret_id, slot=slot)
         if self._gatherer.clock() - asked > _STALE:
             raise MethodUnavailable(operation="retrieve", kind="timeout")
         if self._obj.metadata.deletion_timestamp is None:

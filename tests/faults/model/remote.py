@@ -221,12 +221,14 @@ class ModelClient(MethodClient):
             )
             return answer
 
-    async def retrieve(self, secret_id: str) -> RemoteSecret:
+    async def retrieve(self, secret_id: str, *, slot: Slot | None = None) -> RemoteSecret:
         """As the client does."""
-        answer: RemoteSecret = await self._call(
-            f"retrieve {secret_id}", lambda: self.method.retrieve(secret_id)
-        )
-        return answer
+        with slot or await self.reads.acquire() as taken:
+            taken.use()
+            answer: RemoteSecret = await self._call(
+                f"retrieve {secret_id}", lambda: self.method.retrieve(secret_id)
+            )
+            return answer
 
     async def delete(self, secret_id: str, *, slot: Slot | None = None) -> None:
         """As the client does."""

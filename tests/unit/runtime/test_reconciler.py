@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from methodsecret_operator.errors import KubeUnavailable
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.metadata import PartialMetadata
 from methodsecret_operator.kube.metadata_watch import MetadataWatch
-from methodsecret_operator.method.accounts import Accounts
+from methodsecret_operator.method.accounts import Accounts, Tier
 from methodsecret_operator.runtime.announce import Announcer
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.default_key import DefaultKey
@@ -92,8 +92,10 @@ async def emulator() -> AsyncIterator[RunningEmulator]:
 
 
 @asynccontextmanager
-async def limited(*, writes_per_minute: int = 1800) -> AsyncIterator[Accounts]:
-    accounts = Accounts(writes_per_minute=writes_per_minute, reads_per_minute=6000)
+async def limited(
+    *, writes_per_minute: int = 1800, waited: Callable[[Tier, float], None] = lambda _tier, _seconds: None
+) -> AsyncIterator[Accounts]:
+    accounts = Accounts(writes_per_minute=writes_per_minute, reads_per_minute=6000, waited=waited)
     try:
         yield accounts
     finally:
@@ -635,3 +637,22 @@ async def test_an_answer_from_long_ago_is_none(
         [ready] = [c for c in here.status["conditions"] if c["type"] == "Ready"]
         assert (ready["reason"] == "MethodUnavailable") is not believed, reason
         assert await emulator.control.count("create") == believed, reason
+
+
+async def test_a_request_that_waited_for_the_budget_has_an_answer_of_now(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """How old an answer is counts from when it was asked for, not from when it was wanted."""
+    key = API_KEY.get_secret_value()
+    [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+
+    def pass_an_hour(_tier: Tier, _seconds: float) -> None:
+        here.now += timedelta(hours=1)
+
+    async with limited(waited=pass_an_hour) as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object(status=gen.raw_ready_status(id=there)))
+        await here.reconciler.reconcile(KEY)
+        assert await emulator.control.count("retrieve") == 1
+        [ready] = [c for c in here.status["conditions"] if c["type"] == "Ready"]
+        assert ready["reason"] == "Synced"
