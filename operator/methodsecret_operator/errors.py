@@ -62,7 +62,8 @@ class MethodError(OperatorError):
     - `unreadable`: an answer that is not the API's (HTML, no id, too long), whatever its HTTP status
     - `refused`: a 2xx whose body says `success: false`
     - `http`: the HTTP status says it
-    - `held`: nothing was sent, because the last one timed out and another is under way to see if that is over
+    - `held`: nothing was sent, because the last one timed out and another is under way to see if that is
+      over, or because a 429 has blocked the API key
     - `invalid-id`, `invalid-key`: nothing was sent, because no such id or API key can exist
 
     `status` is the HTTP status where there was one; `request_id` and `idem_status` are the answer's headers
@@ -113,7 +114,10 @@ class MethodUnavailable(MethodError):
 
 
 class MethodRateLimited(MethodError):
-    """429. `retry_after` is how many seconds to wait: the header's, at least 60 (the API's block)."""
+    """429. `retry_after` is how many seconds to wait: the header's, at least 60 (the API's block).
+
+    `held` says that it was another request's, and the seconds are what is left of it.
+    """
 
 
 class MethodUnauthorized(MethodError):

@@ -155,8 +155,9 @@ async def delete(surveyor: Surveyor, survey: Survey, found: Found) -> str | None
     """
     client, secret_id = found.place.account.client, found.secret.id
     try:
-        with await client.writes.acquire() as slot:
-            now = await client.retrieve(secret_id)
+        # No worker is kept from anything here: a 429 to one of many is sat out for the rest of them.
+        with await client.writes.acquire() as slot, await client.reads.acquire() as first:
+            now = await client.retrieve(secret_id, slot=first)
             if Marker.read(now.metadata) != found.marker:
                 return "its marker is another than in the list"
             # By the view of the survey: what may have come in the cluster since is asked below.

@@ -169,7 +169,9 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Nothing is to be done and nothing to be said."""
+    """Nothing is to be done now and nothing to be said; `retry` is when to look again."""
+
+    retry: Retry = "resync"
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,10 @@ class RollingWindow:
         self._blocked_until = max(self._blocked_until, now + max(seconds, MIN_BLOCK + MARGIN))
         self._paced_from = self._even_at = self._blocked_until
 
+    def blocked_for(self, now: float) -> float:
+        """Return for how many seconds more nothing is admitted because of a block."""
+        return max(0.0, self._blocked_until - now)
+
     def available(self, now: float) -> int:
         """Return how many requests could begin right now."""
         self._forget(now)
@@ -215,6 +219,14 @@ class Slot:
         self.release()
 
 
+class BudgetBlocked(Exception):
+    """The API has answered 429: for so many `seconds` more nothing is admitted."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"blocked for {seconds:.0f} s")
+
+
 class Budget:
     """What one API key may send in one tier (reads or writes); tasks wait for their turn in order.
 
@@ -229,6 +241,7 @@ class Budget:
         self._waited = waited
         self._window = RollingWindow(limit=limit, now=clock.time())
         self._queue: deque[asyncio.Future[Slot]] = deque()
+        self._leaving: set[asyncio.Future[Slot]] = set()  # of these, those that no block keeps in line
         self._alarm: Timer | None = None
 
     @property
@@ -251,21 +264,36 @@ class Budget:
         """Whether nothing is lost when it is forgotten: nobody waits, and no request counts any more."""
         return not self._queue and self._window.idle(self._clock.time())
 
-    async def acquire(self) -> Slot:
-        """Wait for a slot. The caller ends it, used or not, with `release` or by `with`."""
+    @property
+    def blocked(self) -> float:
+        """For how many seconds more nothing is admitted because of a 429; 0 where there is none."""
+        return self._window.blocked_for(self._clock.time())
+
+    async def acquire(self, *, through_blocks: bool = True) -> Slot:
+        """Wait for a slot. The caller ends it, used or not, with `release` or by `with`.
+
+        A turn comes in its time, unless a 429 blocks the key, for up to an hour. With `through_blocks` that
+        is waited for in line; without, BudgetBlocked is raised at once, also where it comes during the wait.
+        """
+        if self.blocked and not through_blocks:
+            raise BudgetBlocked(self.blocked)
         turn: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
+        if not through_blocks:
+            self._leaving.add(turn)
         since = self._clock.time()
         self._serve()
         try:
             slot = await turn
         except asyncio.CancelledError:
             # The turn may have come in the same moment as the cancellation.
-            if turn.done() and not turn.cancelled():
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
                 turn.result().release()
             else:
                 self._serve()  # takes it out of the queue once it is at the head
             raise
+        finally:
+            self._leaving.discard(turn)
         self._waited(self._clock.time() - since)
         return slot
 
@@ -286,6 +314,9 @@ class Budget:
     def block(self, seconds: float) -> None:
         """Admit nothing for max(seconds, 60): the API has answered 429."""
         self._window.block(self._clock.time(), seconds)
+        for turn in self._leaving:
+            if not turn.done():
+                turn.set_exception(BudgetBlocked(self.blocked))
         self._serve()
 
     def close(self) -> None:

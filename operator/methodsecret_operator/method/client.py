@@ -26,6 +26,7 @@ from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 
 from methodsecret_operator import errors
 from methodsecret_operator.method import wire
+from methodsecret_operator.method.budget import BudgetBlocked
 
 if TYPE_CHECKING:
     import ssl
@@ -66,7 +67,7 @@ class MethodClient:
 
     `create` and `delete` take a slot of `writes`, which the caller may acquire before it gathers what
     to send, and `retrieve` one of `reads`, for a caller who has to know when it is sent; without one they
-    wait for their own.
+    wait for their own. Where a 429 has blocked the key, writes wait for as long as that lasts, reads fail.
     """
 
     def __init__(
@@ -119,25 +120,36 @@ class MethodClient:
     ) -> wire.Created:
         """Store a value; sent at most once per call."""
         request = wire.create(self._api_key, value=value, metadata=metadata, idempotency_key=idempotency_key)
-        return wire.created(await self._send(request, self.writes, slot))
+        return wire.created(await self._write(request, slot))
+
+    async def read_slot(self, operation: wire.Operation) -> Slot:
+        """Wait for a slot of `reads`. Raises MethodRateLimited (`held`) where a 429 has blocked them.
+
+        That may last for an hour, and who waits is a worker that the other accounts lack.
+        """
+        try:
+            return await self.reads.acquire(through_blocks=False)
+        except BudgetBlocked as blocked:
+            seconds = blocked.seconds
+        raise errors.MethodRateLimited(operation=operation, kind="held", retry_after=seconds)
 
     async def retrieve(self, secret_id: str, *, slot: Slot | None = None) -> RemoteSecret:
         """Return what the API knows of a secret; it may be one that was deleted (`status`)."""
         request = wire.retrieve(self._api_key, secret_id)
-        return wire.retrieved(await self._send(request, self.reads, slot), secret_id)
+        return wire.retrieved(await self._read(request, slot), secret_id)
 
     async def delete(self, secret_id: str, *, slot: Slot | None = None) -> None:
         """Delete a secret; MethodNotFound where there is none (any more)."""
-        wire.deleted(await self._send(wire.delete(self._api_key, secret_id), self.writes, slot))
+        wire.deleted(await self._write(wire.delete(self._api_key, secret_id), slot))
 
     async def list_page(self, *, cursor: str | None = None, limit: int = wire.MAX_PAGE) -> wire.Page:
         """Return a page of the account's secrets: the first, or the one that a page's `next_cursor` names."""
         request = wire.list_page(self._api_key, cursor=cursor, limit=limit)
-        return wire.listed(await self._send(request, self.reads))
+        return wire.listed(await self._read(request))
 
     async def ping(self) -> str | None:
         """Return if the API answers and takes the key: the time of day in its answer, as it is sent."""
-        answer = await self._send(wire.ping(self._api_key), self.reads)
+        answer = await self._read(wire.ping(self._api_key))
         wire.pinged(answer)
         return answer.headers.get("date")
 
@@ -145,13 +157,19 @@ class MethodClient:
         """Close all connections; exchanges in flight fail."""
         await self._http.aclose()
 
-    async def _send(self, request: wire.Request, budget: Budget, slot: Slot | None = None) -> wire.Answer:
+    async def _read(self, request: wire.Request, slot: Slot | None = None) -> wire.Answer:
+        return await self._send(request, self.reads, slot or await self.read_slot(request.operation))
+
+    async def _write(self, request: wire.Request, slot: Slot | None) -> wire.Answer:
+        return await self._send(request, self.writes, slot or await self.writes.acquire())
+
+    async def _send(self, request: wire.Request, budget: Budget, slot: Slot) -> wire.Answer:
         """Return the answer to one request if it is a success; raises MethodError."""
         operation = request.operation
-        with slot or await budget.acquire() as taken:
+        with slot:
             if self.silent(operation) and self._under_way[operation]:
                 raise errors.MethodUnavailable(operation=operation, kind="held")
-            taken.use()
+            slot.use()
             self._under_way[operation] += 1
             try:
                 answer = await self._exchange(request)

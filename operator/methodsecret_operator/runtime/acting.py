@@ -43,6 +43,7 @@ from methodsecret_operator.errors import (
     KubeNotFound,
     MethodError,
     MethodNotFound,
+    MethodRateLimited,
     MethodRejected,
     MethodUnauthorized,
     MethodUnavailable,
@@ -67,8 +68,8 @@ _PUBLISHING_STEPS: Final = 40
 _STALE: Final = timedelta(minutes=1)
 """How old an answer may be by the time it is looked at, from when it was asked for."""
 
-Step = Finding | Literal["again", "over"]
-"""What one action has come to: something to say, another step, or the end of this look."""
+Step = Finding | Leave | Literal["again"]
+"""What one action has come to: something to say, nothing to say at the end of this look, or another step."""
 
 
 class Look:
@@ -92,25 +93,23 @@ class Look:
         """The object as the last decision was made on it."""
         return self._obj
 
-    async def find(self) -> Finding | None:
-        """Decide and act until there is something to say; None where there is not."""
+    async def find(self) -> Finding | Leave:
+        """Decide and act until there is something to say, or until it is known that there is nothing."""
         key = self._obj.key
         try:
             for _ in range(_STEPS):
                 step = await self._step()
-                if step == "over":
-                    return None
                 if step != "again":
                     return step
                 current = self._cache.get(key)
                 if current is None or current.metadata.uid != self._obj.metadata.uid:
-                    return None
+                    return Leave()
                 self._obj = current
         finally:
             self._memory.turn.end_look()
         # What is looked at moves faster than one look: start again, in the queue's order.
         self._cache.wake(key)
-        return None
+        return Leave()
 
     async def _step(self) -> Step:
         snapshot, account = await self._gatherer.gather(
@@ -147,9 +146,7 @@ class Look:
     async def _act_alone(self, action: Action) -> Step:
         """Do what needs no account."""
         match action:
-            case Leave():
-                return "over"
-            case Finding():
+            case Leave() | Finding():
                 return action
             case SetFinalizer():
                 return await self._set_finalizer(action)
@@ -170,7 +167,7 @@ class Look:
                         return "again"
                 slot = self._turn(account)
                 if slot is None:
-                    return "over"
+                    return Leave()
                 await self._look_again(live=self._obj.status.id is not None)
                 if not self._as_seen(snapshot):
                     return "again"
@@ -280,7 +277,7 @@ class Look:
     async def _delete(self, secret_id: str, snapshot: Snapshot, account: Account) -> Step:
         slot = self._turn(account)
         if slot is None:
-            return "over"
+            return Leave()
         await self._look_again(live=True)
         if self._as_seen(snapshot):
             self._memory.turn.spend()
@@ -307,7 +304,7 @@ class Look:
         may still come by one; whether a deletion's time is up must not be judged by that. It is as old as the
         request, for whose turn it may have waited long before.
         """
-        slot = await account.client.reads.acquire()
+        slot = await account.client.read_slot("retrieve")
         asked, remote = self._gatherer.clock(), None
         with slot, contextlib.suppress(MethodNotFound):
             remote = await account.client.retrieve(secret_id, slot=slot)
@@ -362,7 +359,7 @@ class Look:
                 self._cache.take(await self._kube.patch_methodsecret(meta.namespace, meta.name, patch))
         except KubeNotFound:
             self._cache.drop(self._obj.key, uid=meta.uid)
-            return "over"
+            return Leave()
         except KubeConflict:
             await self._look_again(live=True)
             return "again"
@@ -373,11 +370,14 @@ class Look:
             _log.warning(
                 "secrets stay at Method: another MethodSecret goes by them", ids=list(action.claimed)
             )
-        return "over" if meta.deletion_timestamp is not None else "again"
+        return Leave() if meta.deletion_timestamp is not None else "again"
 
     async def _unanswered(self, snapshot: Snapshot, error: MethodError) -> Step:
         """Say that Method could not be asked."""
         _log.warning("method cannot be asked", **_told(error))
+        if isinstance(error, MethodRateLimited) and error.kind == "held":
+            # Waiting for our own budget is no state of the object's.
+            return Leave(retry=error.retry_after or 0.0)
         return await self._held_or_let_go(snapshot, outcome.unconfirmed(snapshot, error))
 
     async def _held_or_let_go(self, snapshot: Snapshot, said: Finding) -> Step:

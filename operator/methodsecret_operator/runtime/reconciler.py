@@ -13,7 +13,7 @@ import structlog
 
 from methodsecret_operator.core import decision
 from methodsecret_operator.core.resource import MethodSecret, Status
-from methodsecret_operator.core.snapshot import Finding, Retry
+from methodsecret_operator.core.snapshot import Finding, Leave, Retry
 from methodsecret_operator.core.status import merge_patch, overtaken, summarize, worth_writing
 from methodsecret_operator.errors import KubeConflict, KubeNotFound
 from methodsecret_operator.kube.client import KubeClient
@@ -79,8 +79,8 @@ class Reconciler:
             return "resync"
         look = Look(obj=obj, memory=memory, cache=self._cache, kube=self._kube, gatherer=self._gatherer)
         finding = await look.find()
-        if finding is None:
-            return "resync"  # what it was doubted for may still be under way, waiting for its turn
+        if isinstance(finding, Leave):
+            return finding.retry  # what it was doubted for may still be under way, waiting for its turn
         self._doubted.discard(key)
         metrics.FINDINGS.labels(reason=finding.reason.value).inc()
         if finding.reason.ready:

@@ -221,6 +221,11 @@ class ModelClient(MethodClient):
             )
             return answer
 
+    async def read_slot(self, operation: str) -> Slot:
+        """As the client does, where nothing is blocked."""
+        del operation
+        return await self.reads.acquire()
+
     async def retrieve(self, secret_id: str, *, slot: Slot | None = None) -> RemoteSecret:
         """As the client does."""
         with slot or await self.reads.acquire() as taken:

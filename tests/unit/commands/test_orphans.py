@@ -103,3 +103,19 @@ async def test_everything_is_asked_when_the_delete_has_its_turn(scene: Scene) ->
     scene.now += FRESH
     assert await orphans.delete(surveyor, survey, found) is None, "the turn was given back, not lost"
     assert await scene.emulator.control.count("delete") == 1
+
+
+async def test_a_429_is_sat_out(scene: Scene) -> None:
+    """It was another one's: the rest of a long list shall not fail with that."""
+    secret_id = await scene.seed()
+    surveyor = scene.surveyor()
+    survey = await surveyor.survey()
+    found = survey.orphans[secret_id]
+    reads = found.place.account.client.reads
+    reads.block(3600)
+    deleting = asyncio.create_task(orphans.delete(surveyor, survey, found))
+    await asyncio.sleep(0)
+    assert reads.waiting == 1
+    deleting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await deleting

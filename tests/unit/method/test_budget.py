@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from methodsecret_operator.method.budget import MARGIN, Budget, RollingWindow, Slot
+from methodsecret_operator.method.budget import MARGIN, Budget, BudgetBlocked, RollingWindow, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -404,6 +404,65 @@ async def test_the_longest_block_counts(budget: Budget, clock: FakeClock) -> Non
     assert not waiter.done()
     clock.pass_(1)
     (await waiter).release()
+
+
+async def test_who_does_not_sit_out_a_block_is_told_how_long_it_is(budget: Budget, clock: FakeClock) -> None:
+    assert budget.blocked == 0.0
+    budget.block(600)
+    clock.pass_(1)
+    assert budget.blocked == 599.0
+    with pytest.raises(BudgetBlocked) as caught:
+        await budget.acquire(through_blocks=False)
+    assert caught.value.seconds == 599.0
+    assert budget.waiting == 0
+    clock.pass_(599)
+    assert budget.blocked == 0.0
+    (await budget.acquire(through_blocks=False)).release()
+
+
+async def test_a_block_sends_away_who_does_not_sit_it_out(budget: Budget, clock: FakeClock) -> None:
+    slots = await spend(budget, 19)
+    first, second, third = (
+        asyncio.create_task(budget.acquire(through_blocks=through)) for through in (False, True, False)
+    )
+    await settle()
+    third.cancel()
+    budget.block(600)
+    with pytest.raises(BudgetBlocked) as caught:
+        await first
+    assert caught.value.seconds == 600.0
+    assert budget.waiting == 1, "who sits it out keeps its place"
+    for slot in slots:
+        slot.release()
+    clock.pass_(600)
+    (await second).release()
+    assert third.cancelled()
+
+
+async def test_who_is_sent_away_and_cancelled_at_once_is_cancelled(budget: Budget) -> None:
+    await spend(budget, 19)
+    waiter = asyncio.create_task(budget.acquire(through_blocks=False))
+    await settle()
+    budget.block(600)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    assert budget.waiting == 0
+
+
+async def test_short_waits_keep_their_order_whoever_sits_out_a_block(budget: Budget) -> None:
+    (last, *_) = [await budget.acquire() for _ in range(19)]
+    came: list[int] = []
+
+    async def come(number: int) -> None:
+        with await budget.acquire(through_blocks=number % 2 == 0):
+            came.append(number)
+
+    waiters = [asyncio.create_task(come(number)) for number in range(6)]
+    await settle()
+    last.release()
+    await asyncio.gather(*waiters)
+    assert came == list(range(6))
 
 
 @pytest.mark.parametrize("served_first", [False, True])

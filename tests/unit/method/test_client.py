@@ -376,6 +376,22 @@ async def test_a_429_blocks_its_tier_of_the_key() -> None:
             await waiting
 
 
+async def test_reads_do_not_wait_where_a_429_has_blocked_them() -> None:
+    """It may last for an hour, for which whoever waits keeps a worker from the other accounts."""
+    async with raw_server() as server, method_client(server.url) as client:
+        server.talk = always(server, reply(b"{}", "Retry-After: 3600", status="429 Too Many Requests"))
+        with pytest.raises(errors.MethodRateLimited) as caught:
+            await client.list_page()
+        assert (caught.value.kind, caught.value.retry_after) == ("http", 3600.0)
+        for call in (client.retrieve("sec_a1"), client.list_page(), client.read_slot("retrieve")):
+            with pytest.raises(errors.MethodRateLimited) as caught:
+                await call
+            assert (caught.value.kind, caught.value.status) == ("held", None)
+            assert 3590 < (caught.value.retry_after or 0) < 3600
+        assert client.writes.available > 0
+        assert client.reads.waiting == 0
+
+
 # --- every exception of the libraries ---------------------------------------------------------------
 
 

@@ -656,3 +656,39 @@ async def test_a_request_that_waited_for_the_budget_has_an_answer_of_now(
         assert await emulator.control.count("retrieve") == 1
         [ready] = [c for c in here.status["conditions"] if c["type"] == "Ready"]
         assert ready["reason"] == "Synced"
+
+
+async def test_reads_that_a_429_has_blocked_are_no_state_of_an_object(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """It was another object's: this one's status says what it said, and it comes back when the block ends."""
+    key = API_KEY.get_secret_value()
+    [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object(status=gen.raw_ready_status(id=there)))
+        here.reconciler.doubt(KEY)
+        reads = (await accounts.account(base_url=emulator.url, api_key=API_KEY)).client.reads
+        reads.block(3600)
+        for _ in range(2):
+            assert await here.reconciler.reconcile(KEY) == pytest.approx(reads.blocked, abs=5.0)
+        assert server.patched == []
+        assert await emulator.control.count("retrieve") == 0
+
+
+async def test_a_replay_that_cannot_be_looked_at_leaves_its_create_open(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        here.put(gen.raw_object())
+        await emulator.control.add_fault("create", "reset_after")
+        await here.reconciler.reconcile(KEY)
+        client = (await accounts.account(base_url=emulator.url, api_key=API_KEY)).client
+        client.reads.block(3600)
+        await here.reconciler.reconcile(KEY)
+        assert await emulator.control.count("create") == 2
+        assert "id" not in here.status
+        attempt = here.reconciler._memories[KEY][1].attempt
+        assert attempt is not None
+        assert attempt.unresolved is not None
