@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
+import pytest
+
 from dev.controlplane import ControlPlane
+from dev.operator_process import OperatorProcess
 from tests.integration.canary import CANARY
 from tests.integration.world import World, condition, message, not_ready, ready
 
@@ -266,6 +270,61 @@ async def test_a_namespace_goes_with_secret_and_credentials_first(
         controller_manager.run_kubectl, "delete", "namespace", world.namespace, "--timeout=60s"
     )
     assert await _active(world) == []
+
+
+async def _goes_without_its_secrets(
+    world: World, controller_manager: ControlPlane, operator: OperatorProcess, names: tuple[str, ...]
+) -> None:
+    """Delete the namespace: it goes, and each id that stays at Method is named."""
+    ids = sorted(world.get(name)["status"]["id"] for name in names)
+    await asyncio.to_thread(
+        controller_manager.run_kubectl, "delete", "namespace", world.namespace, "--timeout=60s"
+    )
+    assert sorted(await _active(world)) == ids
+    left = [line for line in operator.log_text().splitlines() if "secrets stay at Method" in line]
+    assert sorted(secret_id for line in left for secret_id in json.loads(line)["ids"]) == ids
+
+
+@pytest.mark.parametrize("operation", ["retrieve", "delete"])
+async def test_a_namespace_goes_though_method_answers_with_a_long_429(
+    world: World, controller_manager: ControlPlane, operation: str
+) -> None:
+    """One object gets the 429, the other, after it, waits for our own budget."""
+    operator = await world.start_operator(DELETION_TIMEOUT_SECONDS="2", WORKERS="1")
+    world.secret()
+    names = ("acme", "other")
+    for name in names:
+        world.method_secret(name, **DELETE)
+        await world.until(ready(), name)
+    await world.control.add_fault(
+        operation, "status", status=429, headers={"Retry-After": "3600"}, count=None
+    )
+    await _goes_without_its_secrets(world, controller_manager, operator, names)
+    assert await world.control.count(operation) == 1, "the key is left alone"
+
+
+async def test_a_namespace_goes_though_nobody_listens_at_method(
+    world: World, controller_manager: ControlPlane
+) -> None:
+    operator = await world.start_operator()
+    world.secret()
+    world.method_secret(**DELETE)
+    await world.until(ready())
+    await asyncio.to_thread(operator.stop)
+    operator = await world.start_operator(DELETION_TIMEOUT_SECONDS="2", BASE_URL="http://127.0.0.1:1")
+    await _goes_without_its_secrets(world, controller_manager, operator, ("acme",))
+
+
+async def test_a_namespace_goes_though_method_is_silent(
+    world: World, controller_manager: ControlPlane
+) -> None:
+    operator = await world.start_operator(DELETION_TIMEOUT_SECONDS="2")
+    world.secret()
+    world.method_secret(**DELETE)
+    await world.until(ready())
+    for operation in ("list", "retrieve", "delete"):
+        await world.control.add_fault(operation, "hang", count=None)
+    await _goes_without_its_secrets(world, controller_manager, operator, ("acme",))
 
 
 async def test_superseded_secrets_are_deleted_when_their_time_has_come(world: World) -> None:

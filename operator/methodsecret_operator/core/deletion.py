@@ -35,6 +35,7 @@ from methodsecret_operator.core.snapshot import (
     Finding,
     Leave,
     Problem,
+    Retry,
     SetFinalizer,
     Snapshot,
 )
@@ -118,8 +119,21 @@ def given_up(s: Snapshot, said: Finding) -> Finding | SetFinalizer:
     """Decide where Method refused or failed a call of a deletion: hold on, or let go after the time-out."""
     refused = said.reason is Reason.UNAUTHORIZED
     if (refused or s.namespace_terminating) and _timed_out(s, s.refused_since):
-        return SetFinalizer(present=False, undone=tuple(_ids(s)))
-    return replace(said, retry=_look_again(s, s.refused_since)) if refused else said
+        return _abandoned(s)
+    return replace(said, retry=_look_again(s, s.refused_since) if refused else _in_time(s, said.retry))
+
+
+def held_up(s: Snapshot, *, retry: Retry, blocked: bool) -> Leave | SetFinalizer:
+    """Decide where a call has to wait for our own budget, until `retry`: nothing is said of that.
+
+    A namespace that goes waits for a turn within Method's limit, which comes; not for the end of a 429
+    (`blocked`), which may be an hour away.
+    """
+    if not s.namespace_terminating:
+        return Leave(retry=retry)
+    if not _timed_out(s, s.refused_since):
+        return Leave(retry=_in_time(s, retry))
+    return _abandoned(s) if blocked else Leave(retry=_LONGEST_PAUSE)
 
 
 def forgets(s: Snapshot, secret_id: str) -> bool:
@@ -287,6 +301,12 @@ def _ids(s: Snapshot) -> Iterator[str]:
     yield from dict.fromkeys(named)
 
 
+def _abandoned(s: Snapshot) -> SetFinalizer:
+    """Let the object go, with what is not known to be deleted."""
+    done = {one for one, remote in s.evidence.items() if remote is not None and remote.status == DELETED}
+    return SetFinalizer(present=False, undone=tuple(one for one in _ids(s) if one not in done))
+
+
 def _timed_out(s: Snapshot, since: datetime | None) -> bool:
     return s.object.metadata.deletion_timestamp is not None and _left(s, since) <= 0.0
 
@@ -294,6 +314,24 @@ def _timed_out(s: Snapshot, since: datetime | None) -> bool:
 def _look_again(s: Snapshot, since: datetime | None) -> float:
     """Return the seconds until the time-out of a deletion, at least a few and at most a minute."""
     return min(max(_left(s, since), 1.0), _LONGEST_PAUSE)
+
+
+def _in_time(s: Snapshot, retry: Retry) -> Retry:
+    """Return when to look again: in a namespace that goes no later than at the time-out, as near as a second.
+
+    What would be tried again with growing pauses is so here too: after as long as it has lasted.
+    """
+    deleted_at = s.object.metadata.deletion_timestamp
+    if deleted_at is None or not s.namespace_terminating:
+        return retry
+    left = max(_left(s, None), 1.0)
+    match retry:
+        case "resync":
+            return left
+        case "backoff":
+            return min(max((s.now - deleted_at).total_seconds(), 1.0), left)
+        case _:
+            return min(retry, left)
 
 
 def _left(s: Snapshot, blocked_since: datetime | None) -> float:

@@ -35,6 +35,7 @@ from methodsecret_operator.core.snapshot import (
     ListAnew,
     Problem,
     ReadConfigMap,
+    Retry,
     SetFinalizer,
     Snapshot,
 )
@@ -167,7 +168,7 @@ class Look:
                         return "again"
                 slot = self._turn(account)
                 if slot is None:
-                    return Leave()
+                    return await self._in_line(snapshot, account)
                 await self._look_again(live=self._obj.status.id is not None)
                 if not self._as_seen(snapshot):
                     return "again"
@@ -251,7 +252,7 @@ class Look:
             over = replace(snapshot, now=self._gatherer.clock())
             said, memory.attempt = outcome.failed(over, create, error)
             _log.warning("create failed", **_told(error), definite=error.definite, ordinal=create.ordinal)
-            return await self._held_or_let_go(snapshot, said)
+            return await self._held_or_let_go(over, said)
         secret: RemoteSecret | None = answer.secret
         if answer.replayed:
             # Where that cannot be asked, the create stays open: its failures are no failures of the create.
@@ -277,7 +278,7 @@ class Look:
     async def _delete(self, secret_id: str, snapshot: Snapshot, account: Account) -> Step:
         slot = self._turn(account)
         if slot is None:
-            return Leave()
+            return await self._in_line(snapshot, account)
         await self._look_again(live=True)
         if self._as_seen(snapshot):
             self._memory.turn.spend()
@@ -375,10 +376,20 @@ class Look:
     async def _unanswered(self, snapshot: Snapshot, error: MethodError) -> Step:
         """Say that Method could not be asked."""
         _log.warning("method cannot be asked", **_told(error))
+        # A failure may have taken half a minute. For what is longer this process was suspended, not Method.
+        snapshot = replace(snapshot, now=min(self._gatherer.clock(), snapshot.now + _STALE))
         if isinstance(error, MethodRateLimited) and error.kind == "held":
-            # Waiting for our own budget is no state of the object's.
-            return Leave(retry=error.retry_after or 0.0)
+            return await self._wait(snapshot, retry=error.retry_after or 0.0, blocked=True)
         return await self._held_or_let_go(snapshot, outcome.unconfirmed(snapshot, error))
+
+    async def _in_line(self, snapshot: Snapshot, account: Account) -> Step:
+        """End the look, to be woken when the turn has come."""
+        return await self._wait(snapshot, retry="resync", blocked=account.client.writes.blocked > 0)
+
+    async def _wait(self, snapshot: Snapshot, *, retry: Retry, blocked: bool) -> Step:
+        """Wait for our own budget, which is no state of the object's."""
+        verdict = deletion.held_up(snapshot, retry=retry, blocked=blocked)
+        return verdict if isinstance(verdict, Leave) else await self._set_finalizer(verdict)
 
     async def _held_or_let_go(self, snapshot: Snapshot, said: Finding) -> Step:
         """Say what failed; a deletion that can never succeed lets go instead."""

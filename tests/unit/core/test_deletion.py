@@ -22,6 +22,7 @@ from methodsecret_operator.core.snapshot import (
     Leave,
     ListAnew,
     Problem,
+    Retry,
     SetFinalizer,
     Snapshot,
 )
@@ -44,6 +45,7 @@ OPEN = gen.attempt(ordinal=0, unresolved=UNRESOLVED)
 FAILING = replace(OPEN, failing_since=gen.later(minutes=-11), tried_at=gen.later(seconds=-10))
 
 # The object's deletionTimestamp is 60.25 s before gen.NOW; the API key is refused for longer.
+DELETED_AT = gen.NOW - timedelta(seconds=60.25)
 REFUSED_SINCE = gen.NOW - timedelta(hours=1)
 TIMED_OUT: dict[str, Any] = {"deletion_timeout": 60.25, "refused_since": REFUSED_SINCE}
 NOT_YET: dict[str, Any] = {"deletion_timeout": 60.5, "refused_since": REFUSED_SINCE}
@@ -61,6 +63,11 @@ def deleted(obj: MethodSecret | None = None, **world: Any) -> Snapshot:  # noqa:
 
 def gone(*, spec: dict[str, Any] = DELETE, **status: Any) -> MethodSecret:  # noqa: ANN401 - any JSON
     return gen.synced(deleted=True, finalizers=("a/b", FINALIZER), spec=spec, status=status)
+
+
+def going(**world: Any) -> Snapshot:  # noqa: ANN401 - Snapshot's fields
+    """Return the world around an object whose namespace is being deleted."""
+    return deleted(**world, namespace_terminating=True)
 
 
 class Row(NamedTuple):
@@ -483,13 +490,83 @@ REFUSED = [
         "but a namespace that goes must be able to go",
         DOWN, deleted(**TIMED_OUT, namespace_terminating=True), LET_GO,
     ),
-    Refused("in its time", DOWN, deleted(**NOT_YET, namespace_terminating=True), DOWN),
+    Refused(
+        "in its time, and then at once",
+        DOWN, deleted(**NOT_YET, namespace_terminating=True), replace(DOWN, retry=1.0),
+    ),
+    Refused(
+        "until then with pauses that grow: of as long again as it has lasted",
+        DOWN, deleted(namespace_terminating=True), replace(DOWN, retry=60.25),
+    ),
+    Refused(
+        "of a second at least",
+        DOWN, deleted(now=DELETED_AT, namespace_terminating=True), replace(DOWN, retry=1.0),
+    ),
+    Refused(
+        "a pause that Method asks for ends there as well",
+        replace(DOWN, retry=3600.0), deleted(namespace_terminating=True), replace(DOWN, retry=239.75),
+    ),
+    Refused(
+        "or before",
+        replace(DOWN, retry=90.0), deleted(namespace_terminating=True), replace(DOWN, retry=90.0),
+    ),
+    Refused(
+        "what no retry mends is looked at then",
+        replace(DOWN, retry="resync"), deleted(namespace_terminating=True), replace(DOWN, retry=239.75),
+    ),
+    Refused("elsewhere it waits for as long as it has to", replace(DOWN, retry=3600.0), deleted(),
+        replace(DOWN, retry=3600.0),
+    ),
+    Refused(
+        "what was deleted in this look does not stay",
+        DOWN,
+        deleted(
+            gone(superseded=[old(1), old(2)]),
+            evidence={SECRET_ID: GONE, "sec_old1": None}, **TIMED_OUT, namespace_terminating=True,
+        ),
+        SetFinalizer(present=False, undone=("sec_old1", "sec_old2")),
+    ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.reason)
 def test_letting_go(row: Refused) -> None:
     assert deletion.given_up(row.snapshot, row.said) == row.expected
+
+
+class HeldUp(NamedTuple):
+    """A call that waits for our own budget, and what becomes of the object: nothing is said of it."""
+
+    reason: str
+    snapshot: Snapshot
+    retry: Retry
+    expected: Leave | SetFinalizer
+    blocked: bool = True
+
+
+HELD_UP = [
+    HeldUp("the end of the block is waited for", gen.snapshot(gen.synced()), 3600.0, Leave(retry=3600.0)),
+    HeldUp("its turn wakes it", gen.snapshot(gen.synced()), "resync", Leave()),
+    HeldUp("our own pause never turns Delete into Retain", deleted(**TIMED_OUT), 3600.0, Leave(retry=3600.0)),
+    HeldUp("nor does a turn that has not come", deleted(**TIMED_OUT), "resync", Leave()),
+    HeldUp("a namespace that goes must be able to go", going(**TIMED_OUT), 3600.0, LET_GO),
+    HeldUp("whatever it waits for", going(**TIMED_OUT), "resync", LET_GO),
+    HeldUp("in its time", going(), 3600.0, Leave(retry=239.75)),
+    HeldUp("in which a block may end", going(), 30.0, Leave(retry=30.0)),
+    HeldUp("or a turn come", going(), "resync", Leave(retry=239.75)),
+    HeldUp(
+        "a block may still come before the turn does", going(), "resync", Leave(retry=239.75), blocked=False
+    ),
+    HeldUp(
+        "within Method's limit it goes on, and is no failure",
+        going(**TIMED_OUT), "resync", Leave(retry=60.0), blocked=False,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", HELD_UP, ids=lambda row: row.reason)
+def test_waiting_for_our_own_budget(row: HeldUp) -> None:
+    assert deletion.held_up(row.snapshot, retry=row.retry, blocked=row.blocked) == row.expected
 
 
 def test_an_object_that_is_not_being_deleted_is_never_let_go() -> None:

@@ -18,6 +18,7 @@ from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.metadata import PartialMetadata
 from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from methodsecret_operator.method.accounts import Accounts, Tier
+from methodsecret_operator.runtime import metrics
 from methodsecret_operator.runtime.announce import Announcer
 from methodsecret_operator.runtime.cache import ObjectCache
 from methodsecret_operator.runtime.default_key import DefaultKey
@@ -100,6 +101,12 @@ async def limited(
         yield accounts
     finally:
         await accounts.aclose()
+
+
+def namespace_goes(server: KubeServer) -> None:
+    """Let the object's namespace be terminating."""
+    namespace = {"metadata": {"name": gen.NAMESPACE, "uid": "u", "deletionTimestamp": gen.EARLIER}}
+    server.documents[f"/api/v1/namespaces/{gen.NAMESPACE}"] = namespace
 
 
 async def test_a_create_that_was_held_is_none(
@@ -252,8 +259,7 @@ async def test_an_account_of_another_versions_schema_holds_it_until_it_is_read(
             assert len(server.patched) == 1, "no write for each look"
         assert here.status["source"] == 7, "what was not read is left as it was"
         assert here.status["conditions"][0]["reason"] == "CredentialsNotFound"
-        namespace = {"metadata": {"name": gen.NAMESPACE, "uid": "u", "deletionTimestamp": gen.EARLIER}}
-        server.documents[f"/api/v1/namespaces/{gen.NAMESPACE}"] = namespace
+        namespace_goes(server)
         await here.reconciler.reconcile(KEY)
         assert server.documents[PATH]["metadata"]["finalizers"] == []
 
@@ -692,3 +698,127 @@ async def test_a_replay_that_cannot_be_looked_at_leaves_its_create_open(
         attempt = here.reconciler._memories[KEY][1].attempt
         assert attempt is not None
         assert attempt.unresolved is not None
+
+
+@pytest.mark.parametrize("tier", ["reads", "writes"])
+async def test_a_namespace_is_not_held_by_a_429_to_another(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator, tier: Tier
+) -> None:
+    """The time-out is 300 s, and the object was deleted 60.25 s ago."""
+    key = API_KEY.get_secret_value()
+    [held] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=held)
+        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        client = (await accounts.account(base_url=emulator.url, api_key=API_KEY)).client
+        (client.reads if tier == "reads" else client.writes).block(3600)
+        for seconds in (0, 600):
+            here.now += timedelta(seconds=seconds)
+            await here.reconciler.reconcile(KEY)
+            assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER], "no namespace is waiting"
+        here.now = gen.NOW
+        namespace_goes(server)
+        assert await here.reconciler.reconcile(KEY) == 239.75
+        here.now += timedelta(seconds=239)
+        assert await here.reconciler.reconcile(KEY) == 1.0
+        assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER]
+        assert here.status["conditions"] == status["conditions"], "waiting is no state"
+        here.now += timedelta(seconds=1)
+        undone = metrics.ABANDONED._value.get()
+        await here.reconciler.reconcile(KEY)
+        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert metrics.ABANDONED._value.get() - undone == 1
+        here.reconciler._forget(KEY)
+        assert await emulator.control.count("delete") == 0
+
+
+@pytest.mark.parametrize("operation", ["list", "retrieve", "delete"])
+async def test_a_namespace_is_not_held_by_its_own_429(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator, operation: str
+) -> None:
+    key = API_KEY.get_secret_value()
+    [held] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=held)
+        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        namespace_goes(server)
+        await emulator.control.add_fault(operation, "status", status=429, headers={"Retry-After": "3600"})
+        assert await here.reconciler.reconcile(KEY) == 239.75
+        assert here.status["conditions"][0]["reason"] == "RateLimited"
+        here.now += timedelta(seconds=240)
+        await here.reconciler.reconcile(KEY)
+        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        here.reconciler._forget(KEY)
+
+
+async def test_a_namespace_waits_for_a_turn_within_the_limit(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """Thousands of objects are deleted in their order: what takes long is no failure."""
+    key = API_KEY.get_secret_value()
+    [held] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    async with limited(writes_per_minute=1) as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=held)
+        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        namespace_goes(server)
+        writes = (await accounts.account(base_url=emulator.url, api_key=API_KEY)).client.writes
+        taken = writes.try_acquire()
+        assert taken is not None
+        here.now += timedelta(seconds=600)
+        assert await here.reconciler.reconcile(KEY) == 60.0, "a 429 may come meanwhile"
+        assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER]
+        await asyncio.sleep(0)
+        assert writes.waiting == 1, "it stands in line"
+        taken.release()
+        await here.reconciler.reconcile(KEY)
+        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        [stored] = await emulator.control.secrets()
+        assert stored["status"] == "deleted"
+
+
+async def test_a_namespace_is_not_held_for_a_second_failure(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """Whether the time is over is judged when Method has failed, not when it was asked."""
+    key = API_KEY.get_secret_value()
+    [held] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+
+    def pass_a_while(_tier: Tier, _seconds: float) -> None:
+        here.now += timedelta(seconds=20)
+
+    async with limited(waited=pass_a_while) as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=held)
+        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        namespace_goes(server)
+        await emulator.control.add_fault("retrieve", "status", status=500)
+        here.now += timedelta(seconds=239)
+        await here.reconciler.reconcile(KEY)
+        assert server.documents[PATH]["metadata"]["finalizers"] == []
+
+
+async def test_a_process_that_was_suspended_asks_once_more(
+    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+) -> None:
+    """It has missed the time-out itself, not Method."""
+    key = API_KEY.get_secret_value()
+    [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
+    async with limited() as accounts:
+        here = World(kube, server, watch, accounts, emulator.url)
+        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=there)
+        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        namespace_goes(server)
+        held = await emulator.control.add_fault("retrieve", "hold", when="after")
+        looking = asyncio.create_task(here.reconciler.reconcile(KEY))
+        await emulator.control.wait_held(held)
+        here.now += timedelta(hours=1)
+        await emulator.control.release(held)
+        await looking
+        assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER]
+        await here.reconciler.reconcile(KEY)
+        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        [stored] = await emulator.control.secrets()
+        assert stored["status"] == "deleted"
