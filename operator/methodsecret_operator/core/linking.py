@@ -7,6 +7,7 @@ ours, whatever its marker. Pure, as all of core.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from methodsecret_operator.core import absence, identity
 from methodsecret_operator.core.conditions import Reason, Sentence
@@ -27,20 +28,27 @@ def link(s: Snapshot, held: Source, *, account: AccountReady) -> Action | None:
         remote = s.evidence[secret_id]
         if remote is not None and remote.status == ACTIVE and ours(s, remote, held.revision):
             return synced(s, source=held, environment=account.environment, secret=remote)
-    listed = {marked.id for marked in s.marked}
     for secret_id in candidates:
-        if secret_id in s.contended:
-            return report(s, Reason.PENDING, Sentence.CONTENDED, id=secret_id, retry=1.0)
-        remote = s.evidence[secret_id]
-        if remote is None and secret_id in listed:
-            # The account's list, or the answer to our own create, has it: one of the two lags.
-            said = report(s, Reason.PENDING, Sentence.MISSING, id=secret_id)
-            if (step := absence.awaited(s, secret_id, said)) is not None:
-                return step
-        elif remote is not None and remote.status != DELETED and ours(s, remote, held.revision):
-            # A status that nobody knows yet: it may be active again, and then there were two.
-            return report(s, Reason.PENDING, Sentence.KNOWN_NOT_ACTIVE, id=secret_id, retry="backoff")
+        if (step := _waited_for(s, secret_id, held, account=account)) is not None:
+            return step
     return None
+
+
+def _waited_for(s: Snapshot, secret_id: str, held: Source, *, account: AccountReady) -> Action | None:
+    """Return what is to be done where a secret cannot be taken now, but may come to be this object's."""
+    if secret_id in s.contended:
+        return report(s, Reason.PENDING, Sentence.CONTENDED, id=secret_id, retry=1.0)
+    remote = s.evidence[secret_id]
+    if remote is None and any(marked.id == secret_id for marked in s.marked):
+        # The account's list, or the answer to our own create, has it: one of the two lags.
+        return absence.awaited(s, secret_id, report(s, Reason.PENDING, Sentence.MISSING, id=secret_id))
+    if remote is None or remote.status == DELETED or not ours(s, remote, held.revision):
+        return None
+    # A status that nobody knows yet: it may be active again, and then there were two.
+    said = report(s, Reason.PENDING, Sentence.KNOWN_NOT_ACTIVE, id=secret_id, retry="backoff")
+    if s.object.status.id is not None:
+        return said  # that one goes on working
+    return replace(said, secret=remote, source=held, environment=account.environment)
 
 
 def _candidates(s: Snapshot, revision: str) -> Iterator[str]:

@@ -192,9 +192,18 @@ LINKING = [
         Confirm("sec_marked1"),
     ),
     Row(
-        "waited for: it may be active again, and then there were two",
+        "named and waited for: it may be active again, and then there were two",
         gen.snapshot(
             gen.method_secret(),
+            marked=(gen.marked(status="frozen"),),
+            evidence={"sec_marked1": gen.remote("sec_marked1", status="frozen")},
+        ),
+        (Reason.PENDING, Sentence.KNOWN_NOT_ACTIVE, "sec_marked1"),
+    ),
+    Row(
+        "just waited for where an id is in use, which goes on working",
+        gen.snapshot(
+            changed(),
             marked=(gen.marked(status="frozen"),),
             evidence={"sec_marked1": gen.remote("sec_marked1", status="frozen")},
         ),
@@ -207,7 +216,7 @@ LINKING = [
             marked=(gen.marked(),),
             evidence={"sec_marked1": gen.remote("sec_marked1", status="frozen")},
         ),
-        (Reason.PENDING, Sentence.KNOWN_NOT_ACTIVE, None),
+        (Reason.PENDING, Sentence.KNOWN_NOT_ACTIVE, "sec_marked1"),
     ),
     Row(
         "another of this value that is active is taken meanwhile",
