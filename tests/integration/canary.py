@@ -25,6 +25,7 @@ def forms(value: str) -> dict[str, str]:
         "url, form": urllib.parse.quote_plus(value),
         "json": json.dumps(value)[1:-1],
         "json, utf-8": json.dumps(value, ensure_ascii=False)[1:-1],
+        "json, Go's": _as_go(json.dumps(value, ensure_ascii=False)[1:-1]),
         "json twice": json.dumps(json.dumps(value))[3:-3],
         "python repr": repr(value)[1:-1],
         "python bytes": repr(raw)[2:-1],
@@ -36,6 +37,11 @@ def forms(value: str) -> dict[str, str]:
         found[f"base64, shifted by {shift}"] = encoded[start:end]
         found[f"base64url, shifted by {shift}"] = encoded[start:end].translate(str.maketrans("+/", "-_"))
     return found
+
+
+def _as_go(text: str) -> str:
+    """Return JSON as Go writes it, and so the kube-apiserver: fit to stand in HTML."""
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def leaks(text: str, value: str = CANARY) -> list[str]:

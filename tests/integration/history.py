@@ -73,6 +73,7 @@ async def history(world: World) -> AsyncIterator[History]:
 
         async def read() -> None:
             async for line in stream.content:
+                world.seen.append(line.decode())
                 made.take(json.loads(line))
 
         reading = asyncio.create_task(read())

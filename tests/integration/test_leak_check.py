@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import urllib.parse
 
 import pytest
 
 from tests.integration.canary import CANARY, forms, leaks
+from tests.integration.history import history
 from tests.integration.world import World
 
 
@@ -62,3 +64,46 @@ async def test_a_leak_on_purpose_is_found(world: World, place: str) -> None:
     else:
         operator.stop()
         operator.log_file.write_text("")
+
+
+@pytest.mark.parametrize("by", ["history", "until"])
+async def test_a_leak_into_an_object_that_is_gone_is_found(world: World, by: str) -> None:
+    """By whatever the test has seen of it: at the end nobody can read it any more."""
+    world.method_secret()
+    world.edit_status(status=CANARY)
+    if by == "history":
+        async with history(world) as seen:
+            world.delete("acme")
+            await seen.until_gone("acme")
+    else:
+        await world.until(lambda obj: "status" in obj)
+        world.delete("acme")
+    await _found_in_what_was_seen(world)
+
+
+async def test_a_leak_into_an_object_on_its_way_out_is_found(world: World) -> None:
+    world.method_secret()
+    _hold(world, "tests.methodfi.com/held")
+    world.delete("acme")
+    gone = asyncio.create_task(world.until_gone("acme"))
+    for _ in range(500):  # that it has been listed shows in nothing else
+        if world.seen:
+            break
+        await asyncio.sleep(0.02)
+    world.edit_status(status=CANARY)
+    _hold(world)
+    await gone
+    await _found_in_what_was_seen(world)
+
+
+async def _found_in_what_was_seen(world: World) -> None:
+    texts = await world.text_of_everything()
+    assert [where for where, text in texts.items() if leaks(text)] == ["what was seen"]
+    world.seen.clear()  # so that the check at the end passes
+
+
+def _hold(world: World, *finalizers: str) -> None:
+    path = world.path("methodsecrets", "acme")
+    merge = {"Content-Type": "application/merge-patch+json"}
+    body = {"metadata": {"finalizers": list(finalizers)}}
+    world.plane.http.patch(path, headers=merge, json=body).raise_for_status()

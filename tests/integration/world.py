@@ -33,7 +33,10 @@ class Emulator(Protocol):
 
 
 class World:
-    """What a test acts on. `text_of_everything` is what the leak check reads at its end."""
+    """What a test acts on. `text_of_everything` is what the leak check reads at its end.
+
+    `seen` is what the watches on it have told, line by line: an object that is gone by then is still in it.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class World:
         self.operators: list[OperatorProcess] = []
         self.metrics: list[str] = []
         self.said: list[str] = []
+        self.seen: list[str] = []
 
     # --- the operator ---------------------------------------------------------------------------
 
@@ -203,6 +207,7 @@ class World:
         last: Object = {}
         with self.plane.http.stream("GET", self.path(kind), params=params, timeout=seconds + 5) as stream:
             for line in stream.iter_lines():
+                self.seen.append(line)
                 event = json.loads(line)
                 last = event["object"]
                 if event["type"] != "DELETED" and predicate(last):
@@ -215,6 +220,7 @@ class World:
         found = [item for item in listed["items"] if item["metadata"]["name"] == name]
         if not found:
             return
+        self.seen.append(json.dumps(found))
         params = {
             "watch": "1",
             "timeoutSeconds": str(int(seconds)),
@@ -225,6 +231,7 @@ class World:
         url = self.path("methodsecrets")
         with self.plane.http.stream("GET", url, params=params, timeout=seconds + 5) as stream:
             for line in stream.iter_lines():
+                self.seen.append(line)
                 event = json.loads(line)
                 if event["type"] == "DELETED":
                     return
@@ -242,6 +249,7 @@ class World:
         texts["MethodSecrets"] = json.dumps(self.list())
         texts["Events"] = json.dumps(self.list("events"))
         texts["ConfigMaps"] = json.dumps(self.list("configmaps"))
+        texts["what was seen"] = "\n".join(self.seen)
         texts["commands"] = "\n".join(self.said)
         texts["metrics"] = "\n".join(self.metrics)
         return texts
