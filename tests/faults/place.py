@@ -68,13 +68,21 @@ class Place(World):
         self.secret(value=value)
 
     async def text_of_everything(self) -> dict[str, str]:
-        """Return all that was said here, in every namespace that the operators look after."""
+        """Return all that was said here, in every namespace that the operators look after.
+
+        What they sent to the kube-apiserver has what is gone by now, and what was refused.
+        """
         texts = await super().text_of_everything()
         for other in self.namespaces[1:]:
             for kind in ("methodsecrets", "events", "configmaps"):
                 root = OBJECTS if kind == "methodsecrets" else "/api/v1"
                 answer = self.plane.http.get(f"{root}/namespaces/{other}/{kind}")
                 texts[f"{kind} of {other}"] = answer.raise_for_status().text
+        texts["kube-apiserver's requests"] = "\n".join(
+            f"{sent.method} {sent.path}?{sent.query}\n{sent.body.decode(errors='replace')}"
+            for sent in self.proxy.log
+            if sent.end == "kube"
+        )
         return texts
 
     def _emulator_log(self) -> str:
