@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from methodsecret_operator.commands.permissions import Need
-from methodsecret_operator.core.resource import MethodSecret
+from methodsecret_operator.core.resource import SELECTED, MethodSecret
 from methodsecret_operator.kube.lease import Lease
 
 SKEW_SECONDS: Final = 5.0
@@ -39,7 +39,7 @@ class Line:
 
 
 def schema(served: Mapping[str, Any]) -> Line:
-    """Judge the served CRD by the fields that this operator reads and writes."""
+    """Judge the served CRD by the fields that this operator reads, writes and selects objects by."""
     wanted = MethodSecret.model_json_schema(by_alias=True)
     missing = [
         path
@@ -47,12 +47,24 @@ def schema(served: Mapping[str, Any]) -> Line:
         for path in _missing(_property(served, part) or {}, wanted["properties"][part], wanted, part)
     ]
     if not missing:
-        return Line("CRD", Level.OK, "has every field that this version uses")
+        return _selectable(served)
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     shown = ", ".join(missing[:_SHOWN]) + more
     return Line(
         "CRD", Level.TODO, f"is older than the operator: without {shown}", "apply crds/ of this version"
     )
+
+
+def _selectable(served: Mapping[str, Any]) -> Line:
+    """Judge it by the fields that a list can be narrowed down to: without them such a list is a 400."""
+    declared = served.get("x-kubernetes-selectable-fields") or ()
+    known = {field.get("fieldPath") for field in declared if isinstance(field, dict)}
+    missing = [path for path in SELECTED if path not in known]
+    if not missing:
+        return Line("CRD", Level.OK, "has every field that this version uses")
+    found = f"does not let objects be selected by {', '.join(missing)}"
+    todo = "apply crds/ of this version, on Kubernetes 1.31 or newer: adoption and orphans --delete need it"
+    return Line("CRD", Level.TODO, found, todo)
 
 
 def _missing(

@@ -20,6 +20,7 @@ from methodsecret_operator.core import orphans
 from methodsecret_operator.core.identity import Marker
 from methodsecret_operator.core.orphans import Owner, Verdict, View
 from methodsecret_operator.core.remote import RemoteSecret
+from methodsecret_operator.core.resource import SELECTED
 from methodsecret_operator.errors import (
     KubeForbidden,
     KubeNotFound,
@@ -40,8 +41,6 @@ Of 10,000 objects one takes some two seconds: too long for each of thousands of 
 """
 
 _FORBIDDEN: Final = 403
-_SELECTED: Final = ("status.id", "spec.adopt.id")
-"""Where an id gets into an object, and the server selects by it: the CRD's selectableFields."""
 
 Documents = list[Mapping[str, Any]]
 
@@ -148,7 +147,7 @@ class Surveyor:
         if secret_id in self._named:
             return True
         for namespace in self._looked_at():
-            for path in _SELECTED:
+            for path in SELECTED:
                 async for _ in self._kube.list_methodsecrets(namespace, selector=f"{path}={secret_id}"):
                     return True
         return False

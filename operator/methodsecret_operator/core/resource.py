@@ -31,6 +31,9 @@ SUPERSEDED_LIMIT: Final = 100
 PUBLISHED_LIMIT: Final = 16
 """How many ConfigMaps a status names at most: the CRD's maxItems. More than two need mishaps in a row."""
 
+SELECTED: Final = ("status.id", "spec.adopt.id")
+"""Where an id gets into an object, and the server selects by it: among the CRD's selectableFields."""
+
 ObjectName = Annotated[
     str,
     StringConstraints(

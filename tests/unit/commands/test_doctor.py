@@ -16,7 +16,7 @@ from methodsecret_operator.commands.checks import Level, Line
 from methodsecret_operator.commands.permissions import Need, needed, to_make_the_digest_key
 from methodsecret_operator.kube.lease import Lease
 from methodsecret_operator.kube.review import Access
-from tests.fixtures_crd import CRD_FILE, read_schema
+from tests.fixtures_crd import CRD_FILE, read_crd, read_schema
 
 RBAC: Final = Path(__file__).parents[3] / "deploy" / "kustomize" / "base" / "rbac.yaml"
 HOME: Final = "methodsecret-system"
@@ -84,9 +84,16 @@ def test_what_is_needed_depends_on_the_settings(
     assert (what in asked(**flags)) is there, reason
 
 
+def served() -> dict[str, Any]:
+    """Return the schema as a server publishes it that has the CRD of this version."""
+    (version,) = read_crd()["spec"]["versions"]
+    selected = [{"fieldPath": field["jsonPath"].removeprefix(".")} for field in version["selectableFields"]]
+    return copy.deepcopy(read_schema()) | {"x-kubernetes-selectable-fields": selected}
+
+
 @in_checkout
 def test_the_schema_of_this_version_is_new_enough() -> None:
-    assert checks.schema(read_schema()).level is Level.OK
+    assert checks.schema(served()).level is Level.OK
 
 
 @in_checkout
@@ -102,7 +109,7 @@ def test_the_schema_of_this_version_is_new_enough() -> None:
     ],
 )
 def test_a_field_that_the_server_does_not_know_is_named(path: str) -> None:
-    schema = copy.deepcopy(read_schema())
+    schema = served()
     *way, last = path.split(".")
     place: Any = schema
     for name in way:
@@ -112,6 +119,25 @@ def test_a_field_that_the_server_does_not_know_is_named(path: str) -> None:
     line = checks.schema(schema)
     assert line.level is Level.TODO
     assert path in line.found.replace(" and ", ",")
+
+
+@in_checkout
+@pytest.mark.parametrize(
+    ("selectable", "named", "reason"),
+    [
+        ([{"fieldPath": "spec.adopt.id"}], ["status.id"], "an adoption asks whose an id is"),
+        ([{"fieldPath": "status.id"}], ["spec.adopt.id"], "orphans --delete asks who is about to adopt it"),
+        (None, ["status.id", "spec.adopt.id"], "a CRD from before there were any, or an old server"),
+        (["status.id", {}], ["status.id", "spec.adopt.id"], "none that can be read"),
+    ],
+)
+def test_a_field_that_the_server_does_not_select_by_is_named(
+    selectable: list[Any] | None, named: list[str], reason: str
+) -> None:
+    line = checks.schema(served() | {"x-kubernetes-selectable-fields": selectable})
+    found = f"does not let objects be selected by {', '.join(named)}"
+    assert (line.check, line.level, line.found) == ("CRD", Level.TODO, found), reason
+    assert "apply crds/ of this version" in line.todo
 
 
 def need(verb: str, *, optional: bool = False, namespace: str = "") -> Need:
