@@ -265,6 +265,55 @@ async def test_entries_that_cannot_be_read_leave_room_for_doubt() -> None:
         assert inventory.judge({"sec_b"}) == set()
 
 
+class Counted(NamedTuple):
+    """Pages of a list, each with its ids and how many it says there are in all; and whether that is whole."""
+
+    reason: str
+    pages: tuple[tuple[tuple[str, ...], str | None], ...]
+    whole: bool
+
+
+COUNTED = [
+    Counted("as many as there are", ((("sec_a", "sec_b"), "2"),), whole=True),
+    Counted("one never came", ((("sec_a", "sec_b"), "3"),), whole=False),
+    Counted("none came at all", (((), "1"),), whole=False),
+    Counted("one came twice, and the other never", ((("sec_a", "sec_a"), "2"),), whole=False),
+    Counted("more than it says", ((("sec_a", "sec_b"), "1"),), whole=True),
+    Counted("it does not say", ((("sec_a", "sec_b"), None),), whole=True),
+    Counted("it says nothing that could be read", ((("sec_a", "sec_b"), "many"),), whole=True),
+    Counted("of all pages together", ((("sec_a", "sec_b"), "3"), (("sec_c",), "3")), whole=True),
+    Counted("the last page came empty", ((("sec_a", "sec_b"), "3"), ((), "3")), whole=False),
+    Counted("one was deleted meanwhile", ((("sec_a",), "3"), (("sec_c",), "2")), whole=True),
+    Counted("one was added, and missed", ((("sec_a",), "2"), (("sec_c",), "3")), whole=False),
+]
+
+
+@pytest.mark.parametrize("row", COUNTED, ids=lambda row: row.reason)
+async def test_a_list_that_is_shorter_than_it_says_leaves_room_for_doubt(row: Counted) -> None:
+    answers = []
+    for number, (listed, total) in enumerate(row.pages, 1):
+        entries = [{"id": secret_id, "status": "active", "metadata": WHOLE} for secret_id in listed]
+        more = [f"{HEADER}: page-{number}"] if number < len(row.pages) else []
+        said = [] if total is None else [f"pagination-total-count: {total}"]
+        answers.append(reply(json.dumps(entries).encode(), *more, *said))
+    async with raw_server() as server, method_client(server.url) as client:
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await server.receive(reader):
+                writer.write(answers.pop(0))
+                await writer.drain()
+
+        server.talk = talk
+        inventory = Inventory(client, clock=Clock())
+        await inventory.ready()
+        assert answers == []
+        assert ids(inventory) == {secret_id for listed, _ in row.pages for secret_id in listed}
+        assert inventory.whole is row.whole
+        # What came is there; only where all came, what did not come is missed.
+        assert inventory.has("sec_missed") is (False if row.whole else None)
+        assert inventory.judge({"sec_missed"}) == ({"sec_missed"} if row.whole else set())
+
+
 async def test_a_cursor_that_comes_again_is_no_list() -> None:
     async with raw_server() as server, method_client(server.url) as client:
         server.talk = always(server, reply(b"[]", f"{HEADER}: again"))
