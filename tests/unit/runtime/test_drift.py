@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 import pytest
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from method_emulator.testing import RunningEmulator, running_emulator
 from methodsecret_operator.kube.client import KubeClient
@@ -152,6 +152,39 @@ async def test_a_secret_that_vanishes_is_noticed_at_the_next_look(world: World) 
     assert await world.look() == []
     await world.emulator.control.vanish(names["n1"])
     assert await world.look() == [f"{gen.NAMESPACE}/n1"]
+
+
+class Mark(NamedTuple):
+    """What somebody has made of the metadata of the secret in use, at Method."""
+
+    reason: str
+    metadata: dict[str, JsonValue] | None
+
+
+MARKS = [
+    Mark("taken off", None),
+    Mark("written over by other metadata", {"team": "x"}),
+    Mark("half of it taken off", {"k8s_owner": gen.marker()["k8s_owner"]}),
+    Mark("another object's", gen.marker(owner=f"{gen.CLUSTER}/{gen.NAMESPACE}/other")),
+    Mark("another cluster's", gen.marker(owner=f"elsewhere/{gen.NAMESPACE}/{gen.NAME}")),
+    Mark("of a former object by this name", gen.marker(uid="former")),
+    Mark("of another revision", gen.marker(revision=OTHER)),
+    Mark("under another digest key", gen.marker(revision="1:00000000:00")),
+]
+
+
+@pytest.mark.parametrize("row", MARKS, ids=lambda row: row.reason)
+async def test_the_id_in_use_is_judged_by_its_being_there_not_by_its_marker(world: World, row: Mark) -> None:
+    """No answer would end such a doubt: it would come again with each resync."""
+    current = await world.seed()
+    world.cache.observe(gen.raw_object(status=gen.raw_ready_status(id=current)))
+    assert await world.look() == []
+    await world.emulator.control.change_secret(current, metadata=row.metadata)
+    assert await world.look() == []
+    (account,) = world.accounts.all_accounts()
+    assert not account.inventory.vanished(current)
+    await world.emulator.control.vanish(current)
+    assert await world.look() == [KEY], "and when it is gone, that is noticed"
 
 
 async def test_a_secret_that_is_not_active_any_more_is_noticed(world: World) -> None:
