@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -146,6 +147,49 @@ async def test_a_lost_digest_key_is_overruled_by_a_requested_rotation(world: Wor
     again = await world.until(ready())
     assert again["status"]["id"] != first["status"]["id"]
     assert len(await world.control.secrets()) == 2
+
+
+async def test_another_cluster_of_our_name_keeps_its_secret(world: World) -> None:
+    """Its object is called as ours, so that the mark names ours: only the digest key tells them apart."""
+    marker = {
+        "k8s_owner": f"twin/{world.namespace}/acme",
+        "k8s_uid": "theirs",
+        "k8s_revision": "1:00000000:0123456789abcdef0123456789abcdef",
+    }
+    (theirs,) = await world.control.seed(1, value=CANARY, metadata=marker, api_key="sk_test_default")
+    await world.start_operator(CLUSTER_NAME="twin")
+    spec: dict[str, Any] = {"deletionPolicy": "Delete"}
+    world.secret()
+    world.method_secret(**spec)
+    stalled = await world.until(not_ready("DigestKeyLost"))
+    assert condition("Stalled", "True")(stalled)
+    assert await world.control.count("create") == 0
+
+    asked = {"methodfi.com/rotation-requested-at": "now"}
+    world.method_secret(annotations=asked, **spec)
+    ours = (await world.until(ready()))["status"]
+    assert ours["id"] != theirs
+    asked["methodfi.com/reconcile-requested-at"] = "now"
+    world.method_secret(annotations=asked, **spec)
+    again = (await world.until(lambda obj: "lastHandledReconcileAt" in obj["status"]))["status"]
+    assert (again["id"], "superseded" in again) == (ours["id"], False)
+    forged = {"id": theirs, "revision": marker["k8s_revision"], "supersededAt": "2026-05-01T00:00:00Z"}
+    world.edit_status(superseded=[forged])
+    spec["rotation"] = {"deleteSupersededAfter": "0s"}
+    world.method_secret(annotations=asked, **spec)
+    await world.until(lambda obj: ready(generation=2)(obj) and "superseded" not in obj["status"])
+    world.edit_status(id=theirs)
+    await world.until(lambda obj: ready()(obj) and obj["status"]["id"] == ours["id"])
+
+    world.edit_status(superseded=[forged])
+    world.delete("acme")
+    await world.until_gone("acme")
+    assert await world.control.count("create") == 1
+    states = {secret["id"]: secret["status"] for secret in await world.control.secrets()}
+    assert states == {theirs: "active", ours["id"]: "deleted"}
+    done = await world.command("orphans", "--min-age", "0s", "--output", "json", CLUSTER_NAME="twin")
+    found = json.loads(done.stdout)
+    assert (found["orphans"], found["counts"]) == ([], {"made with another digest key": 1})
 
 
 async def test_where_listing_is_refused_the_first_guard_stands_alone(world: World) -> None:
