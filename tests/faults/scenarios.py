@@ -152,6 +152,18 @@ async def _adopt(place: Place) -> None:
     await _manifest(adopt={"id": theirs["id"]})(place)
 
 
+async def _former_gone(place: Place) -> None:
+    place.write_value()
+    place.method_secret("before")
+    place.first = await place.until(ready(), "before")
+    await place.until_event("Synced")
+    place.delete("before")
+
+
+async def _adopt_of_former(place: Place) -> None:
+    place.method_secret(adopt={"id": place.first["status"]["id"]})
+
+
 async def _until_adopted(place: Place) -> None:
     await place.until(ready("Adopted"))
 
@@ -287,6 +299,16 @@ SCENARIOS = (
         stored=1,
         active=1,
         points=7,
+    ),
+    Scenario(
+        name="adopt-renamed",
+        reason="the secret of an object that is gone is taken along: its owner is looked for first",
+        given=_former_gone,
+        change=_adopt_of_former,
+        settled=_until_adopted,
+        stored=1,
+        active=1,
+        points=8,
     ),
     Scenario(
         name="publish",
