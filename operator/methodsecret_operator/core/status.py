@@ -98,7 +98,7 @@ def overtaken(obj: MethodSecret, finding: Finding) -> bool:
 
 
 def _with(entries: tuple[Superseded, ...], new: Superseded) -> tuple[Superseded, ...]:
-    """Return the entries with a new one; the oldest are cut, for the inventory has them all the same.
+    """Return the entries with a new one. The oldest are cut; a list that shows our uid in one adds it again.
 
     Not one whose DELETE was sent: that mark is nowhere else, and keeps it from being linked again.
     """

@@ -14,7 +14,7 @@ from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from tests.unit import gen
 from tests.unit.method.servers import API_KEY
 from tests.unit.runtime.kube_server import SERVED, KubeServer
-from tests.unit.runtime.test_reconciler import KEY, World, emulator, limited
+from tests.unit.runtime.looking import KEY, World, emulator, limited
 
 __all__ = ["emulator"]
 

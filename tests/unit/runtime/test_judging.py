@@ -19,7 +19,7 @@ from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from tests.unit import gen
 from tests.unit.method.servers import API_KEY
 from tests.unit.runtime.kube_server import KubeServer
-from tests.unit.runtime.test_reconciler import KEY, PATH, World, limited
+from tests.unit.runtime.looking import KEY, PATH, World, limited
 
 FORMER: Final = "sec_in_the_former_account"
 
