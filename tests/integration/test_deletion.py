@@ -325,6 +325,7 @@ async def test_a_namespace_goes_though_method_is_silent(
     for operation in ("list", "retrieve", "delete"):
         await world.control.add_fault(operation, "hang", count=None)
     await _goes_without_its_secrets(world, controller_manager, operator, ("acme",))
+    operator.kill()  # at a stop it would sit out what it has asked for
 
 
 async def test_superseded_secrets_are_deleted_when_their_time_has_come(world: World) -> None:
