@@ -86,7 +86,8 @@ class _OneAccount(Accounts):
     """The one account of the model."""
 
     def __init__(self, client: remote.ModelClient, clock: Clock) -> None:
-        self._only = Account(client=client, inventory=Inventory(client, clock=clock.now))
+        self.inventory = Inventory(client, clock=clock.now)
+        self._only = Account(client=client, inventory=self.inventory)
 
     async def account(self, *, base_url: str, api_key: SecretStr) -> Account:
         del base_url, api_key
@@ -140,9 +141,11 @@ class Process:
         self.queue = WorkQueue(timer=_Timer(self.loop), rng=random.Random(0))  # noqa: S311 - jitter
         client = kube.ModelKube(cluster, network, self)
         self.cache = ObjectCache(wake=self.queue.add, starting=lambda: self._starting)
+        account = _OneAccount(remote.ModelClient(method, network, self, self._judge_create), clock)
+        self._inventory, self._clock = account.inventory, clock
         gatherer = Gatherer(
             cluster=Identity(name=remote.CLUSTER, digest_key=remote.KEY),
-            accounts=_OneAccount(remote.ModelClient(method, network, self, self._judge_create), clock),
+            accounts=account,
             default_key=DefaultKey(api_key=SecretStr("sk_model"), path=None),
             sources=Sources(kube=client, watch=cast("MetadataWatch", self._secrets), selector=None),
             default_environment="sandbox",
@@ -189,6 +192,11 @@ class Process:
         """Begin a resync, unless one is under way."""
         if self._resyncing is None or self._resyncing.done():
             self._resyncing = self.loop.create_task(self._resync_once())
+        self.loop.run_until_idle()
+
+    def scan(self) -> None:
+        """Begin to list the account, as for another of its objects."""
+        self.loop.create_task(self._inventory.scan(since=self._clock.now()))
         self.loop.run_until_idle()
 
     def deliver(self, *, objects: int = 0, secrets: int = 0) -> None:

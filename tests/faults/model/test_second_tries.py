@@ -92,9 +92,7 @@ def test_an_object_that_is_applied_anew_while_lists_lag() -> None:
         world.cluster.delete()
         world.settle()
         world.tick(1)
-        inventory = process.reconciler._gatherer._accounts._only.inventory  # type: ignore[attr-defined]  # the model's
-        process.loop.create_task(inventory.scan(since=world.clock.now()))  # for another object of the account
-        process.loop.run_until_idle()
+        process.scan()  # for another object of the account
         world.settle()
         world.cluster.apply({})
         world.settle()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from method_emulator.testing import RunningEmulator, running_emulator
+from methodsecret_operator.core.resource import FINALIZER
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.kube.metadata import PartialMetadata
 from methodsecret_operator.kube.metadata_watch import MetadataWatch
@@ -25,15 +28,40 @@ from tests.unit.method.servers import API_KEY
 from tests.unit.runtime.kube_server import SERVED, KubeServer
 
 KEY = f"{gen.NAMESPACE}/{gen.NAME}"
-
-
 PATH = f"{SERVED}/namespaces/{gen.NAMESPACE}/methodsecrets/{gen.NAME}"
-
-
 OTHER = gen.revision(value="former")
-
-
 OLD_SOURCE = {"uid": gen.SECRET_UID, "revision": OTHER, "resourceVersion": "8000"}
+
+
+def reconciler(
+    cache: ObjectCache,
+    *,
+    kube: KubeClient,
+    accounts: Accounts,
+    watch: MetadataWatch | None,
+    api_key: SecretStr | None,
+    url: str,
+    clock: Callable[[], datetime],
+    wake: Callable[[str], None],
+) -> Reconciler:
+    """Return a reconciler for all namespaces; `url` is Method's."""
+    gatherer = Gatherer(
+        cluster=Cluster(name=gen.CLUSTER, digest_key=gen.KEY),
+        accounts=accounts,
+        default_key=DefaultKey(api_key=api_key, path=None),
+        sources=Sources(kube=kube, watch=watch, selector=None),
+        default_environment="production",
+        default_namespaces=(),
+        base_url_for=lambda _environment: url,
+        clock=clock,
+        kube=kube,
+        named_by_other=lambda _id, _key: False,
+        namespaces=(),
+        publications=Publications(connection=kube._connection, namespaces=(), wake=wake),
+        deletion_timeout=300.0,
+    )
+    announcer = Announcer(kube=kube, instance="test", clock=lambda: gen.NOW)
+    return Reconciler(cache=cache, kube=kube, gatherer=gatherer, announcer=announcer)
 
 
 class World:
@@ -47,26 +75,15 @@ class World:
         self.server = server
         self.watch = watch
         self.cache = ObjectCache(wake=self.woken.append)
-        gatherer = Gatherer(
-            cluster=Cluster(name=gen.CLUSTER, digest_key=gen.KEY),
+        self.reconciler = reconciler(
+            self.cache,
+            kube=kube,
             accounts=accounts,
-            default_key=DefaultKey(api_key=API_KEY, path=None),
-            sources=Sources(kube=kube, watch=watch, selector=None),
-            default_environment="production",
-            default_namespaces=(),
-            base_url_for=lambda _environment: url,
+            watch=watch,
+            api_key=API_KEY,
+            url=url,
             clock=lambda: self.now,
-            kube=kube,
-            named_by_other=lambda _id, _key: False,
-            namespaces=(),
-            publications=Publications(connection=kube._connection, namespaces=(), wake=self.woken.append),
-            deletion_timeout=300.0,
-        )
-        self.reconciler = Reconciler(
-            cache=self.cache,
-            kube=kube,
-            gatherer=gatherer,
-            announcer=Announcer(kube=kube, instance="test", clock=lambda: gen.NOW),
+            wake=self.woken.append,
         )
         server.put_secret("acme", {"api-key": gen.CANARY.encode()})
         self.see_secret()
@@ -80,6 +97,17 @@ class World:
         self.server.documents[PATH] = raw
         self.cache.observe(raw)
         self.woken.clear()
+
+    def put_deleted(self, secret_id: str, **spec: Any) -> None:  # noqa: ANN401 - fields of the spec
+        """Let there be an object that goes by an id, and is being deleted with it."""
+        whole, status = gen.raw_spec(deletionPolicy="Delete", **spec), gen.raw_ready_status(id=secret_id)
+        self.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=whole, status=status))
+
+    @property
+    def finalizers(self) -> list[str]:
+        """The object's, as the server has them."""
+        finalizers: list[str] = self.server.documents[PATH]["metadata"]["finalizers"]
+        return finalizers
 
     @property
     def status(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from methodsecret_operator.kube.metadata_watch import MetadataWatch
 from tests.unit import gen
 from tests.unit.method.servers import API_KEY
 from tests.unit.runtime.kube_server import KubeServer
-from tests.unit.runtime.looking import KEY, PATH, World, limited
+from tests.unit.runtime.looking import KEY, World, limited
 
 FORMER: Final = "sec_in_the_former_account"
 
@@ -74,7 +74,7 @@ async def test_a_former_id_holds_a_deletion_where_it_may_be_in_another_account(
         spec = gen.raw_spec(deletionPolicy="Delete")
         here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
         await here.reconciler.reconcile(KEY)
-        assert bool(server.documents[PATH]["metadata"]["finalizers"]) is kept, reason
+        assert bool(here.finalizers) is kept, reason
         if kept:
             assert _reason(here) == "AccountChanged"
 

@@ -150,7 +150,12 @@ async def test_a_create_of_unknown_outcome_is_looked_for_when_its_object_is_appl
 
 
 async def test_an_opinion_on_an_older_status_is_not_written_over_a_newer_one(
-    kube: KubeClient, server: KubeServer, watch: MetadataWatch, emulator: RunningEmulator
+    kube: KubeClient,
+    server: KubeServer,
+    watch: MetadataWatch,
+    emulator: RunningEmulator,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another operator writes while our GET of the value is under way, and the watch tells of it at once."""
     in_use, due, going = await emulator.control.seed(
@@ -175,7 +180,7 @@ async def test_an_opinion_on_an_older_status_is_not_written_over_a_newer_one(
                 here.put(gen.raw_object(version=101, spec=spec, status=newer))
             return got
 
-        sources.value = value  # type: ignore[method-assign]  # the moment is in between
+        monkeypatch.setattr(sources, "value", value)  # the moment is in between
         await here.reconciler.reconcile(KEY)
         assert here.status["superseded"] == former
         assert here.woken == [KEY], "another opinion is formed"

@@ -16,7 +16,7 @@ from methodsecret_operator.runtime import metrics
 from tests.unit import gen
 from tests.unit.method.servers import API_KEY
 from tests.unit.runtime.kube_server import KubeServer
-from tests.unit.runtime.looking import KEY, PATH, World, emulator, limited, namespace_goes
+from tests.unit.runtime.looking import KEY, World, emulator, limited, namespace_goes
 
 __all__ = ["emulator"]
 
@@ -37,7 +37,7 @@ async def test_a_deletion_is_not_let_go_by_one_refusal_after_an_outage(
         for seconds, kept in ((0, True), (299, True), (1, False)):
             here.now += timedelta(seconds=seconds)
             await here.reconciler.reconcile(KEY)
-            assert bool(server.documents[PATH]["metadata"]["finalizers"]) is kept, seconds
+            assert bool(here.finalizers) is kept, seconds
 
 
 async def test_a_deletion_ends_where_the_api_key_may_read_and_not_delete(
@@ -49,12 +49,11 @@ async def test_a_deletion_ends_where_the_api_key_may_read_and_not_delete(
         here = World(kube, server, watch, accounts, emulator.url)
         accounts._now = lambda: here.now
         await emulator.control.add_fault("delete", "status", status=403, count=None)
-        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=held)
-        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        here.put_deleted(held)
         for seconds, finalizers in ((0, [FINALIZER]), (299, [FINALIZER]), (1, [])):
             here.now += timedelta(seconds=seconds)
             await here.reconciler.reconcile(KEY)
-            assert server.documents[PATH]["metadata"]["finalizers"] == finalizers, seconds
+            assert here.finalizers == finalizers, seconds
 
 
 async def test_an_object_of_another_versions_schema_is_deleted_with_what_it_names(
@@ -68,7 +67,7 @@ async def test_an_object_of_another_versions_schema_is_deleted_with_what_it_name
         status = gen.raw_ready_status(id=current, superseded=[{"id": former, "supersededFor": "7d"}])
         here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
         await here.reconciler.reconcile(KEY)
-        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert here.finalizers == []
         assert {one["id"]: one["status"] for one in await emulator.control.secrets()} == {
             current: "deleted",
             former: "deleted",
@@ -90,13 +89,13 @@ async def test_an_account_of_another_versions_schema_holds_it_until_it_is_read(
         for _ in range(3):
             assert await here.reconciler.reconcile(KEY) == 60.0
             here.now += timedelta(hours=1)
-            assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER]
+            assert here.finalizers == [FINALIZER]
             assert len(server.patched) == 1, "no write for each look"
         assert here.status["source"] == 7, "what was not read is left as it was"
         assert here.status["conditions"][0]["reason"] == "CredentialsNotFound"
         namespace_goes(server)
         await here.reconciler.reconcile(KEY)
-        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert here.finalizers == []
 
 
 @pytest.mark.parametrize("status", [403, 422])
@@ -155,7 +154,7 @@ async def test_a_deletion_does_not_wait_for_ever_for_a_create_that_is_refused(
         for seconds, finalizers in ((0, [FINALIZER]), (599, [FINALIZER]), (2, [])):
             here.now += timedelta(seconds=seconds)
             await here.reconciler.reconcile(KEY)
-            assert server.documents[PATH]["metadata"]["finalizers"] == finalizers, seconds
+            assert here.finalizers == finalizers, seconds
         assert await emulator.control.secrets() == []
 
 
@@ -167,16 +166,15 @@ async def test_a_deletion_waits_for_a_list_without_what_a_get_does_not_know(
     [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
     async with limited() as accounts:
         here = World(kube, server, watch, accounts, emulator.url)
-        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=there)
-        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        here.put_deleted(there)
         fault = await emulator.control.add_fault("retrieve", "status", status=404, count=None)
         for seconds in (0, 60, 120):
             here.now += timedelta(seconds=seconds)
             assert await here.reconciler.reconcile(KEY) == 60.0
-            assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER], seconds
+            assert here.finalizers == [FINALIZER], seconds
         await emulator.control.remove_fault(fault)
         await here.reconciler.reconcile(KEY)
-        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert here.finalizers == []
         [stored] = await emulator.control.secrets()
         assert stored["status"] == "deleted"
 
@@ -190,25 +188,25 @@ async def test_a_namespace_is_not_held_by_a_429_to_another(
     [held] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
     async with limited() as accounts:
         here = World(kube, server, watch, accounts, emulator.url)
-        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=held)
-        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        here.put_deleted(held)
+        conditions = here.status["conditions"]
         client = (await accounts.account(base_url=emulator.url, api_key=API_KEY)).client
         (client.reads if tier == "reads" else client.writes).block(3600)
         for seconds in (0, 600):
             here.now += timedelta(seconds=seconds)
             await here.reconciler.reconcile(KEY)
-            assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER], "no namespace is waiting"
+            assert here.finalizers == [FINALIZER], "no namespace is waiting"
         here.now = gen.NOW
         namespace_goes(server)
         assert await here.reconciler.reconcile(KEY) == 239.75
         here.now += timedelta(seconds=239)
         assert await here.reconciler.reconcile(KEY) == 1.0
-        assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER]
-        assert here.status["conditions"] == status["conditions"], "waiting is no state"
+        assert here.finalizers == [FINALIZER]
+        assert here.status["conditions"] == conditions, "waiting is no state"
         here.now += timedelta(seconds=1)
         undone = metrics.ABANDONED._value.get()
         await here.reconciler.reconcile(KEY)
-        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert here.finalizers == []
         assert metrics.ABANDONED._value.get() - undone == 1
         here.reconciler._forget(KEY)
         assert await emulator.control.count("delete") == 0
@@ -222,15 +220,14 @@ async def test_a_namespace_is_not_held_by_its_own_429(
     [held] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
     async with limited() as accounts:
         here = World(kube, server, watch, accounts, emulator.url)
-        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=held)
-        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        here.put_deleted(held)
         namespace_goes(server)
         await emulator.control.add_fault(operation, "status", status=429, headers={"Retry-After": "3600"})
         assert await here.reconciler.reconcile(KEY) == 239.75
         assert here.status["conditions"][0]["reason"] == "RateLimited"
         here.now += timedelta(seconds=240)
         await here.reconciler.reconcile(KEY)
-        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert here.finalizers == []
         here.reconciler._forget(KEY)
 
 
@@ -242,20 +239,19 @@ async def test_a_namespace_waits_for_a_turn_within_the_limit(
     [held] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
     async with limited(writes_per_minute=1) as accounts:
         here = World(kube, server, watch, accounts, emulator.url)
-        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=held)
-        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        here.put_deleted(held)
         namespace_goes(server)
         writes = (await accounts.account(base_url=emulator.url, api_key=API_KEY)).client.writes
         taken = writes.try_acquire()
         assert taken is not None
         here.now += timedelta(seconds=600)
         assert await here.reconciler.reconcile(KEY) == 60.0, "a 429 may come meanwhile"
-        assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER]
+        assert here.finalizers == [FINALIZER]
         await asyncio.sleep(0)
         assert writes.waiting == 1, "it stands in line"
         taken.release()
         await here.reconciler.reconcile(KEY)
-        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert here.finalizers == []
         [stored] = await emulator.control.secrets()
         assert stored["status"] == "deleted"
 
@@ -272,13 +268,12 @@ async def test_a_namespace_is_not_held_for_a_second_failure(
 
     async with limited(waited=pass_a_while) as accounts:
         here = World(kube, server, watch, accounts, emulator.url)
-        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=held)
-        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        here.put_deleted(held)
         namespace_goes(server)
         await emulator.control.add_fault("retrieve", "status", status=500)
         here.now += timedelta(seconds=239)
         await here.reconciler.reconcile(KEY)
-        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert here.finalizers == []
 
 
 async def test_a_process_that_was_suspended_asks_once_more(
@@ -289,8 +284,7 @@ async def test_a_process_that_was_suspended_asks_once_more(
     [there] = await emulator.control.seed(metadata=dict(gen.marker()), api_key=key)
     async with limited() as accounts:
         here = World(kube, server, watch, accounts, emulator.url)
-        spec, status = gen.raw_spec(deletionPolicy="Delete"), gen.raw_ready_status(id=there)
-        here.put(gen.raw_object(deleted=True, finalizers=(FINALIZER,), spec=spec, status=status))
+        here.put_deleted(there)
         namespace_goes(server)
         held = await emulator.control.add_fault("retrieve", "hold", when="after")
         looking = asyncio.create_task(here.reconciler.reconcile(KEY))
@@ -298,8 +292,8 @@ async def test_a_process_that_was_suspended_asks_once_more(
         here.now += timedelta(hours=1)
         await emulator.control.release(held)
         await looking
-        assert server.documents[PATH]["metadata"]["finalizers"] == [FINALIZER]
+        assert here.finalizers == [FINALIZER]
         await here.reconciler.reconcile(KEY)
-        assert server.documents[PATH]["metadata"]["finalizers"] == []
+        assert here.finalizers == []
         [stored] = await emulator.control.secrets()
         assert stored["status"] == "deleted"

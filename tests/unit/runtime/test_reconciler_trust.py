@@ -9,19 +9,11 @@ from typing import Any
 from methodsecret_operator.core.snapshot import Finding
 from methodsecret_operator.kube.client import KubeClient
 from methodsecret_operator.method.accounts import Accounts
-from methodsecret_operator.runtime.announce import Announcer
 from methodsecret_operator.runtime.cache import ObjectCache
-from methodsecret_operator.runtime.default_key import DefaultKey
-from methodsecret_operator.runtime.gather import Cluster, Gatherer
 from methodsecret_operator.runtime.memory import Memory
-from methodsecret_operator.runtime.publications import Publications
-from methodsecret_operator.runtime.reconciler import Reconciler
-from methodsecret_operator.runtime.sources import Sources
 from tests.unit import gen
-from tests.unit.runtime.kube_server import SERVED, KubeServer
-
-KEY = f"{gen.NAMESPACE}/{gen.NAME}"
-PATH = f"{SERVED}/namespaces/{gen.NAMESPACE}/methodsecrets/{gen.NAME}"
+from tests.unit.runtime.kube_server import KubeServer
+from tests.unit.runtime.looking import KEY, PATH, reconciler
 
 
 class World:
@@ -30,26 +22,15 @@ class World:
     def __init__(self, kube: KubeClient, server: KubeServer, accounts: Accounts) -> None:
         self.woken: list[str] = []
         self.cache = ObjectCache(wake=self.woken.append)
-        gatherer = Gatherer(
-            cluster=Cluster(name=gen.CLUSTER, digest_key=gen.KEY),
+        self.reconciler = reconciler(
+            self.cache,
+            kube=kube,
             accounts=accounts,
-            default_key=DefaultKey(api_key=None, path=None),
-            sources=Sources(kube=kube, watch=None, selector=None),
-            default_environment="production",
-            default_namespaces=(),
-            base_url_for=lambda environment: f"http://127.0.0.1:9/{environment}",
+            watch=None,
+            api_key=None,
+            url="http://127.0.0.1:9",
             clock=lambda: gen.NOW,
-            kube=kube,
-            named_by_other=lambda _id, _key: False,
-            namespaces=(),
-            publications=Publications(connection=kube._connection, namespaces=(), wake=self.woken.append),
-            deletion_timeout=300.0,
-        )
-        self.reconciler = Reconciler(
-            cache=self.cache,
-            kube=kube,
-            gatherer=gatherer,
-            announcer=Announcer(kube=kube, instance="test", clock=lambda: gen.NOW),
+            wake=self.woken.append,
         )
         self.cache.observe(gen.raw_object(status=gen.raw_ready_status()))
         theirs = gen.raw_object(version=101, status=gen.raw_ready_status(id="sec_theirs"))
