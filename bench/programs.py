@@ -11,8 +11,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -95,18 +96,17 @@ class Script:
             "namespace": namespace,
             "names": list(names),
         }
-        with self._log.open("wb") as log:
+        with self._log.open("wb") as log, tempfile.TemporaryFile() as given:
+            given.write(json.dumps(settings).encode() + b"\n")
+            given.seek(0)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"bench.{name}"],
                 cwd=ROOT,
                 env=os.environ | {"KUBECONFIG": str(place.plane.kubeconfig)},
-                stdin=subprocess.PIPE,
+                stdin=given,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
-        self._process.stdin.write(json.dumps(settings).encode() + b"\n")
-        self._process.stdin.close()
 
     @property
     def process(self) -> psutil.Process:
@@ -137,7 +137,7 @@ def running(place: Place, name: Name, *, namespace: str, names: Sequence[str]) -
         program.stop()
 
 
-async def _until_said(log: Path, event: str, alive: Any) -> None:  # noqa: ANN401 - a callable
+async def _until_said(log: Path, event: str, alive: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _WAIT_SECONDS
     wanted = json.dumps(event)
     while True:

@@ -31,21 +31,22 @@ def register(settings: dict[str, Any]) -> None:
         )
 
     @kopf.on.login()
-    def login(**kwargs: Any) -> Any:  # noqa: ANN401 - kopf's own
-        return kopf.login_with_kubeconfig(**kwargs)
+    def login(*, settings: kopf.OperatorSettings, **_: object) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_kubeconfig(settings=settings)
 
     @kopf.on.create("methodfi.com", "v1", "methodsecrets")
     @kopf.on.update("methodfi.com", "v1", "methodsecrets")
     @kopf.on.resume("methodfi.com", "v1", "methodsecrets")
-    async def sync(**event: Any) -> None:  # noqa: ANN401 - kopf's own
-        spec, namespace, patch = event["spec"], event["namespace"], event["patch"]
+    async def sync(
+        *, spec: kopf.Spec, namespace: str | None, patch: kopf.Patch, uid: str, **_: object
+    ) -> None:
         ref = spec["valueFrom"]["secretKeyRef"]
         secret = await clients["kube"].read_namespaced_secret(ref["name"], namespace)
         value = base64.b64decode(secret.data[ref["key"]]).decode()
         answer = await clients["method"].post(
             "/secrets",
             json={"value": value, "metadata": spec.get("metadata")},
-            headers={"Idempotency-Key": event["uid"]},
+            headers={"Idempotency-Key": uid},
         )
         answer.raise_for_status()
         stored = answer.json()["data"]
